@@ -1,0 +1,69 @@
+"""Every exception the bridge raises, by who is at fault. Knows nothing of either protocol's code."""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Base of every error this package raises."""
+
+
+class ApplicationError(BridgeError):
+    """The wrapped application broke PEP 3333 or the ASGI specification."""
+
+
+class ServerError(BridgeError):
+    """The server that called us, or a middleware in between, broke PEP 3333 or the ASGI specification."""
+
+
+class RequestRefused(BridgeError):
+    """The bridge answers a request itself, in the application's place.
+
+    It is raised and caught inside the bridge: the client gets *status* with the message as its text.
+    """
+
+    status = 500
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class BadRequest(RequestRefused):
+    """The client sent what HTTP does not allow, and the server let it through: 400."""
+
+    status = 400
+
+
+class ContentTooLarge(RequestRefused):
+    """The request body is longer than ``max_body_size``, known before the application is called: 413."""
+
+    status = 413
+
+
+class Overloaded(RequestRefused):
+    """All worker threads are busy and ``max_pending`` exchanges wait already: 503."""
+
+    status = 503
+    headers = ((b"retry-after", b"1"),)
+
+
+class ClientDisconnected(BridgeError, OSError):
+    """The exchange ended before the application was done with it.
+
+    Raised in the worker thread by reads of ``wsgi.input``, by ``write()`` and
+    between chunks of the response: the client went away, the server cancelled
+    the exchange, or a shutdown ran into ``drain_timeout``. The message says which.
+    """
+
+
+class BodyTooLarge(BridgeError):
+    """The request body is longer than ``max_body_size`` and its length was not declared."""
+
+
+class NoEventLoop(BridgeError, RuntimeError):
+    """``run_async`` was called where no exchange, and so no event loop, is known."""
+
+
+class ConfigurationError(BridgeError, ValueError):
+    """An option has a value that it cannot have."""
+
+
+class LoadError(BridgeError):
+    """The command line could not find, or not recognise, the application it was given."""

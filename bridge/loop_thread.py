@@ -1,0 +1,260 @@
+"""Crossing between a thread and an event loop, both ways. Knows nothing of requests and responses."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from bridge.errors import NoEventLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+
+    from anyio.abc import TaskGroup
+    from anyio.from_thread import BlockingPortal
+
+T = TypeVar("T")
+
+
+class LoopClosed(Exception):
+    """The event loop on the other side is gone. Never leaves this package."""
+
+
+class Waiter(Protocol):
+    """What a coroutine awaits and a callback on its loop releases, once."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: None, /) -> None: ...
+
+    def __await__(self) -> Generator[Any, None, None]: ...
+
+
+class Task(Protocol):
+    """A task that a crossing started."""
+
+    def cancel(self) -> object: ...
+
+
+class Crossing(Protocol):
+    """The way between worker threads and one event loop."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that asgiref's ``async_to_sync`` is told of; None where it is not asyncio's."""
+
+    def post(self, letter: Callable[[], object]) -> None:
+        """Call *letter* on the loop, soon. Any thread; never blocks. Raises LoopClosed."""
+
+    def waiter(self) -> Waiter:
+        """Make a waiter. Event loop thread only."""
+
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Task:
+        """Run *function* beside the caller. Event loop thread only."""
+
+    async def finish(self, task: Task) -> None:
+        """Cancel *task* and wait for its end. Event loop thread only."""
+
+    def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+        """Await ``function(*args)`` on the loop and block for its result. Worker thread only."""
+
+
+class Mailbox:
+    """The crossing to one asyncio loop (uvloop's too), shared by every exchange on it.
+
+    Waking a loop costs a system call and a switch of threads, so one wake-up carries all letters that
+    lie there when the loop gets to it.
+    """
+
+    __slots__ = ("_letters", "_wake_pending", "loop", "waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.waiter: Callable[[], Waiter] = loop.create_future
+        self._letters: deque[Callable[[], object]] = deque()  # append: any thread; popleft: the loop's thread
+        self._wake_pending = False
+
+    def post(self, letter: Callable[[], object]) -> None:
+        self._letters.append(letter)
+        if not self._wake_pending:
+            # Set by the poster, cleared by the loop before it counts the letters: a letter that went in
+            # before its poster read True lies there when the loop counts. Two posters that both
+            # read False wake the loop twice, which is only waste.
+            self._wake_pending = True
+            try:
+                self.loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                self._letters.clear()
+                raise LoopClosed from None
+
+    def reset(self) -> None:
+        """Forget letters and wake-up. Only where no other thread can post, as after a fork."""
+        self._letters.clear()
+        self._wake_pending = False
+
+    def _deliver(self) -> None:
+        self._wake_pending = False
+        letters = self._letters
+        # Counted once: letters that arrive meanwhile have a wake-up of their own, so that threads which
+        # post without end cannot keep the loop from its sockets.
+        for _ in range(len(letters)):
+            letters.popleft()()
+
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Task:
+        return self.loop.create_task(function())
+
+    async def finish(self, task: Task) -> None:
+        if isinstance(task, asyncio.Task):
+            task.cancel()
+            # wait() and not await: a cancellation of the caller must not be taken for that of the task.
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # looked at, since nobody else will; what it means the task has said itself
+
+    def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+        # asgiref's crossing and not one of ours: while it waits, this thread serves the sync_to_async
+        # calls of what it waits for, which otherwise would deadlock Django's ORM.
+        from asgiref.sync import async_to_sync
+
+        async def awaiting() -> T:
+            return await function(*args)
+
+        return async_to_sync(awaiting)()
+
+
+_mailboxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
+
+
+def mailbox_of(loop: asyncio.AbstractEventLoop) -> Mailbox:
+    """Return the one mailbox of a running asyncio loop. Event loop thread only."""
+    mailbox = _mailboxes.get(loop)
+    if mailbox is None:
+        for other in [other for other in list(_mailboxes) if other.is_closed()]:
+            _mailboxes.pop(other, None)
+        mailbox = _mailboxes[loop] = Mailbox(loop)
+    return mailbox
+
+
+def reset_mailboxes() -> None:
+    """Start afresh in a forked child, where a pending wake-up may never arrive."""
+    for mailbox in _mailboxes.values():
+        mailbox.reset()
+
+
+class PortalCrossing:
+    """The crossing of one exchange on any loop that anyio knows and that is not asyncio's."""
+
+    __slots__ = ("_portal", "_tasks")
+
+    loop = None
+
+    def __init__(self, portal: BlockingPortal, tasks: TaskGroup) -> None:
+        self._portal = portal
+        self._tasks = tasks  # the portal itself cannot be used from the loop's own thread
+
+    def post(self, letter: Callable[[], object]) -> None:
+        try:
+            self._portal.start_task_soon(letter)
+        except RuntimeError:  # the portal's exchange is over, or its loop
+            raise LoopClosed from None
+
+    def waiter(self) -> Waiter:
+        return _EventWaiter()
+
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Task:
+        return _ScopedTask(self._tasks, function)
+
+    async def finish(self, task: Task) -> None:
+        if isinstance(task, _ScopedTask):
+            task.cancel()
+            await task.ended.wait()
+
+    def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+        return self._portal.call(function, *args)
+
+
+class _EventWaiter:
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        from anyio import Event
+
+        self._event = Event()
+
+    def done(self) -> bool:
+        return self._event.is_set()
+
+    def set_result(self, result: None, /) -> None:
+        self._event.set()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._event.wait().__await__()
+
+
+class _ScopedTask:
+    __slots__ = ("_function", "_scope", "ended")
+
+    def __init__(self, tasks: TaskGroup, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        from anyio import CancelScope, Event
+
+        self._scope = CancelScope()
+        self._function = function
+        self.ended = Event()
+        tasks.start_soon(self._run)
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                await self._function()
+        finally:
+            self.ended.set()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+
+class Signal:
+    """Lets one thread wait until another thread has done something. Waking never blocks and may come early."""
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        # A queue and not a lock: a token put in twice is harmless, a lock released twice is an error.
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+
+    def wait(self) -> None:
+        """Block until wake() was called; the caller checks for what it waits, and waits again."""
+        self._tokens.get()
+
+    def wake(self) -> None:
+        """Release the thread that waits, or the next that will."""
+        self._tokens.put(None)
+
+
+class _Here(threading.local):
+    crossing: Crossing | None = None
+
+
+# Which crossing leads back from this worker thread; set by bridge.wsgi_to_asgi.workers for each exchange.
+here = _Here()
+
+
+def run_async(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Await ``function(*args)`` on the server's event loop, from a view that runs in a worker thread.
+
+    Blocks the worker thread until the result is there; what *function* raises is raised here. Clients and
+    pools that are bound to the loop work over many requests, since it is always the server's own.
+
+    Raises:
+        NoEventLoop: the caller does not run in a worker thread of ``WsgiToAsgi``.
+    """
+    crossing = here.crossing
+    if crossing is None:
+        raise NoEventLoop(
+            "run_async() awaits on the event loop that serves the request, and this thread serves none. Call it in "
+            "the thread in which WsgiToAsgi called the application; elsewhere use asgiref.sync.async_to_sync()."
+        )
+    return crossing.call(function, args)

@@ -1,0 +1,1 @@
+"""A WSGI application, served by an ASGI server."""

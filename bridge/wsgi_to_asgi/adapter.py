@@ -1,0 +1,376 @@
+"""WsgiToAsgi: which scope goes where, and what is answered without the application. Knows no HTTP syntax."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from asyncio import get_running_loop
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from bridge.errors import (
+    BadRequest,
+    ConfigurationError,
+    ContentTooLarge,
+    Overloaded,
+    RequestRefused,
+    ServerError,
+)
+from bridge.loop_thread import LoopClosed, Mailbox, PortalCrossing, mailbox_of
+from bridge.wsgi_to_asgi.environ import build_environ
+from bridge.wsgi_to_asgi.exchange import Exchange, set_length
+from bridge.wsgi_to_asgi.request_body import RequestBody, collect, longer_than_declared
+from bridge.wsgi_to_asgi.workers import WorkerThreads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from typing import TypeAlias
+
+    from bridge.loop_thread import Crossing
+    from bridge.wsgi_to_asgi.exchange import Application, Environ, Receive, Send
+
+    Scope: TypeAlias = MutableMapping[str, Any]
+
+_logger = logging.getLogger("bridge")
+
+# How long a shutdown waits for exchanges that it has told to stop, in seconds; a view that
+# reads and writes nothing cannot be told.
+_ABORT_GRACE: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What an adapter is doing and has done.
+
+    ``threads``, ``busy`` and ``pending`` are those of its worker threads, shared ones included; the others count
+    this adapter's exchanges since it was made.
+    """
+
+    threads: int
+    """Worker threads that exist now."""
+    busy: int
+    """Worker threads that run an exchange."""
+    pending: int
+    """Exchanges that wait for a worker thread."""
+    served: int
+    """Exchanges whose response is complete."""
+    failed: int
+    """Exchanges that ended with an error of the application or the server."""
+    disconnected: int
+    """Exchanges whose client left, or that the server cancelled, before the response was complete."""
+    rejected: int
+    """Requests that the bridge answered without the application: 400, 413, 503."""
+
+
+class WsgiToAsgi:
+    """Run a WSGI application as an ASGI application, in worker threads.
+
+    Args:
+        app: the WSGI application (PEP 3333).
+        threads: how many exchanges run at once, or the :class:`WorkerThreads` to run them in.
+        max_pending: how many exchanges may wait for a thread; one more is answered 503 at once. None: no limit.
+        request_buffer: bytes. A request body up to this size is collected before a thread is taken; of a larger
+            one this much is read ahead.
+        response_buffer: bytes that the application may be ahead of a slow client before it waits.
+        max_body_size: bytes. A request that declares more is answered 413; one that turns out
+            longer makes the read of ``wsgi.input`` raise :class:`bridge.errors.BodyTooLarge`. None: no limit.
+        unknown_length: ``"spool"`` reads a body without ``Content-Length`` to its end before the application is
+            called, and tells it the length; ``"stream"`` hands it over as it comes, without a length.
+        drain_timeout: seconds that a shutdown waits for running exchanges before it makes them fail.
+
+    Raises:
+        ConfigurationError: an option has a value that it cannot have.
+
+    Source: PEP 3333; ASGI specification 3.0, "HTTP & WebSocket" and "Lifespan".
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        threads: int | WorkerThreads = 40,
+        max_pending: int | None = None,
+        request_buffer: int = 65536,
+        response_buffer: int = 65536,
+        max_body_size: int | None = None,
+        unknown_length: Literal["spool", "stream"] = "spool",
+        drain_timeout: float = 30.0,
+    ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"app is a WSGI application, a callable; got {app!r}")
+        if unknown_length not in ("spool", "stream"):
+            raise ConfigurationError(f"unknown_length is 'spool' or 'stream'; got {unknown_length!r}")
+        self.app = app
+        self._workers = threads if isinstance(threads, WorkerThreads) else WorkerThreads(threads)
+        self._max_pending = _at_least(0, "max_pending", max_pending)
+        self._request_buffer = _at_least(1, "request_buffer", request_buffer) or 0
+        self._response_buffer = _at_least(1, "response_buffer", response_buffer) or 0
+        self._max_body_size = _at_least(0, "max_body_size", max_body_size)
+        self._unknown_length = unknown_length
+        if not drain_timeout >= 0:
+            raise ConfigurationError(f"drain_timeout is a number of seconds, 0 or more; got {drain_timeout!r}")
+        self._drain_timeout = drain_timeout
+        self._mailbox: Mailbox | None = None  # that of the loop that called last
+        self._overloaded = False
+        self._count = threading.Lock()  # several loops may count at once
+        self._served = self._failed = self._disconnected = self._rejected = 0
+
+    def stats(self) -> Stats:
+        """Return a snapshot of the counters. Any thread; does not block."""
+        workers = self._workers
+        return Stats(
+            threads=workers.threads,
+            busy=workers.busy,
+            pending=workers.pending,
+            served=self._served,
+            failed=self._failed,
+            disconnected=self._disconnected,
+            rejected=self._rejected,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of the server: an HTTP request, a lifespan; a WebSocket is refused.
+
+        Raises:
+            Exception: what the application raised, or the server's ``send()`` or ``receive()``.
+            ApplicationError: the application broke PEP 3333, or raised what is no Exception.
+            ServerError: the server broke the ASGI specification.
+        """
+        kind = scope["type"]
+        serve: Callable[[Scope, Receive, Send, Crossing], Awaitable[None]]
+        if kind == "http":
+            serve = self._serve
+        elif kind == "lifespan":
+            serve = self._live
+        elif kind == "websocket":
+            await _refuse_websocket(receive, send)
+            return
+        else:
+            raise ServerError(f"an ASGI scope is of type http, websocket or lifespan; the server sent {kind!r}")
+        try:
+            loop = get_running_loop()
+        except RuntimeError:
+            await _serve_on_anyio(serve, scope, receive, send)
+            return
+        mailbox = self._mailbox
+        if mailbox is None or mailbox.loop is not loop:
+            mailbox = self._mailbox = mailbox_of(loop)
+        await serve(scope, receive, send, mailbox)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
+        try:
+            environ = build_environ(scope)
+            if self._workers.full(self._max_pending):
+                raise self._overload()
+            exchange = Exchange(self, self.app, environ, copy_context(), crossing, receive, self._response_buffer)
+            if _has_no_body(environ):
+                environ["wsgi.input"] = BytesIO()
+            elif not await self._take_body(exchange, environ, receive):
+                self._add("_disconnected")
+                return
+            if not self._workers.submit(exchange, self._max_pending):
+                raise self._overload()
+            self._overloaded = False
+        except RequestRefused as refusal:
+            self._add("_rejected")
+            await _answer(refusal, scope["method"], send)
+            return
+        except BaseException:
+            self._add("_failed")
+            raise
+        try:
+            await exchange.respond(send)
+        except BaseException:
+            self._add("_disconnected" if exchange.disconnected else "_failed")
+            raise
+        self._add("_disconnected" if exchange.disconnected else "_rejected" if exchange.refused else "_served")
+
+    def _add(self, counter: str) -> None:
+        with self._count:
+            setattr(self, counter, getattr(self, counter) + 1)
+
+    def _overload(self) -> Overloaded:
+        if not self._overloaded:
+            # Once for a whole burst: a log line a refusal would be load on top of overload.
+            self._overloaded = True
+            _logger.warning(
+                "All %d worker threads are busy and %d exchanges wait: requests are answered 503 until one is done "
+                "(options threads and max_pending).",
+                self._workers.size,
+                self._max_pending,
+            )
+        return Overloaded("The server is busy; try again later.")
+
+    async def _take_body(self, exchange: Exchange, environ: Environ, receive: Receive) -> bool:
+        """Collect a small body, or connect a larger one to receive(); return False if the client went away."""
+        if "CONTENT_LENGTH" in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+            return await self._take_declared(exchange, environ, receive, int(environ["CONTENT_LENGTH"]))
+        environ.pop("CONTENT_LENGTH", None)  # RFC 9112, 6.3: Transfer-Encoding overrides it
+        if self._unknown_length == "spool":
+            return await self._take_spooled(exchange, environ, receive)
+        return await self._take_unknown(exchange, environ, receive)
+
+    async def _take_declared(self, exchange: Exchange, environ: Environ, receive: Receive, length: int) -> bool:
+        if self._max_body_size is not None and length > self._max_body_size:
+            raise ContentTooLarge(f"The request body has {length} bytes; {self._max_body_size} are allowed.")
+        if length > self._request_buffer or _waits_for_continue(environ):
+            self._connect(exchange, length, lazy=_waits_for_continue(environ))
+            return True
+        collected = await collect(receive, self._request_buffer)
+        if collected is None:
+            return False
+        body, _ = collected
+        if len(body) > length:
+            raise longer_than_declared(length, len(body))
+        if len(body) < length:
+            raise BadRequest(f"The request body ended after {len(body)} of {length} bytes.")
+        environ["wsgi.input"] = BytesIO(body)
+        return True
+
+    async def _take_spooled(self, exchange: Exchange, environ: Environ, receive: Receive) -> bool:
+        collected = await collect(receive, self._request_buffer)
+        if collected is None:
+            return False
+        body, more = collected
+        if self._max_body_size is not None and len(body) > self._max_body_size:
+            raise ContentTooLarge(f"The request body has more than the {self._max_body_size} bytes that are allowed.")
+        if more:
+            # The rest goes to a file, which is the worker thread's work: a disk must not stop the loop.
+            self._connect(exchange, None, spooled=True, begun=body)
+            return True
+        if body or "HTTP_TRANSFER_ENCODING" in environ:
+            set_length(environ, len(body))
+        environ["wsgi.input"] = BytesIO(body)
+        return True
+
+    async def _take_unknown(self, exchange: Exchange, environ: Environ, receive: Receive) -> bool:
+        if _waits_for_continue(environ):
+            self._connect(exchange, None, lazy=True)
+            return True
+        collected = await collect(receive, 0)
+        if collected is None:
+            return False
+        body, more = collected
+        if body or more:
+            self._connect(exchange, None, begun=body, more=more)
+        else:
+            environ["wsgi.input"] = BytesIO()
+        return True
+
+    def _connect(
+        self,
+        exchange: Exchange,
+        length: int | None,
+        *,
+        lazy: bool = False,
+        spooled: bool = False,
+        begun: bytes = b"",
+        more: bool = True,
+    ) -> None:
+        """Let the worker thread read the body while it arrives; *lazy*: from the application's first read on."""
+        body = RequestBody(
+            length,
+            limit=self._request_buffer,
+            max_size=self._max_body_size,
+            crossing=exchange.crossing,
+            begin=exchange.listen if lazy else None,
+        )
+        if begun or not more:
+            body.feed(begun, more)
+        exchange.feed_from(body, spooled=spooled)
+        if not lazy:
+            exchange.listen()
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
+        """Answer the lifespan protocol. Source: ASGI specification, "Lifespan Protocol"."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self._drain(crossing)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _drain(self, crossing: Crossing) -> None:
+        if not self._workers.threads:
+            return
+        drained = crossing.waiter()
+        left = 0
+
+        def release() -> None:
+            if not drained.done():
+                drained.set_result(None)
+
+        def drain() -> None:
+            nonlocal left
+            left = self._workers.drain(self, self._drain_timeout, _ABORT_GRACE)
+            # The loop may be closed by now: a server that gave up waiting for this shutdown.
+            with suppress(LoopClosed):
+                crossing.post(release)
+
+        # A thread of its own: the loop has to go on, for the exchanges that are to finish.
+        threading.Thread(target=drain, name="bridge-drain", daemon=True).start()
+        await drained
+        if left:
+            _logger.warning(
+                "%d exchanges still run %g s after the shutdown began and %g s after they were told to stop.",
+                left,
+                self._drain_timeout + _ABORT_GRACE,
+                _ABORT_GRACE,
+            )
+
+
+async def _serve_on_anyio(
+    serve: Callable[[Scope, Receive, Send, Crossing], Awaitable[None]], scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Serve one connection on an event loop that is not asyncio's."""
+    from anyio import create_task_group
+    from anyio.from_thread import BlockingPortal
+
+    error: Exception | None = None
+    async with create_task_group() as tasks, BlockingPortal() as portal:
+        try:
+            await serve(scope, receive, send, PortalCrossing(portal, tasks))
+        except Exception as raised:  # raised below: the task group would make a group of it
+            error = raised
+        await portal.stop(cancel_remaining=True)
+    if error is not None:
+        raise error
+
+
+def _has_no_body(environ: Environ) -> bool:
+    """Whether the head alone says that no body follows. Source: RFC 9112, 6.3; HTTP/2 has no such rule."""
+    length = environ.get("CONTENT_LENGTH")
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return False
+    if length is not None:
+        return int(length) == 0
+    return environ["REQUEST_METHOD"] in ("GET", "HEAD") and environ["SERVER_PROTOCOL"].startswith("HTTP/1")
+
+
+def _waits_for_continue(environ: Environ) -> bool:
+    """Whether the client sends its body only after the first receive(). Source: RFC 9110, 10.1.1."""
+    return bool(environ.get("HTTP_EXPECT", "").lower() == "100-continue")
+
+
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    """Answer a WebSocket handshake with 403. Source: ASGI specification, "WebSocket", close before accept."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1000})
+
+
+async def _answer(refusal: RequestRefused, method: str, send: Send) -> None:
+    text = f"{refusal}\n".encode()
+    head = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text)), *refusal.headers]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": head})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else text, "more_body": False})
+
+
+def _at_least(least: int, option: str, value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or value < least):
+        raise ConfigurationError(f"{option} is a number, {least} or more; got {value!r}")
+    return value

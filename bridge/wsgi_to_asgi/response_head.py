@@ -1,0 +1,123 @@
+"""Status line and headers of a WSGI application to http.response.start. Pure; knows no body and no thread."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from bridge.errors import ApplicationError
+from bridge.http import HOP_BY_HOP, encode_name, encode_value, has_body, parse_content_length, parse_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_logger = logging.getLogger("bridge")
+
+# Status lines and names are an application's own, so few; an application that makes them up at random is
+# served as well, only slower.
+_CACHE_LIMIT: Final = 512
+_statuses: dict[str, int] = {}
+# b"" stands for a hop-by-hop header.
+_names: dict[str, bytes] = {}
+_named_in_log: set[str] = set()
+
+
+class ResponseHead(NamedTuple):
+    """What ``start_response`` was told."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    length: int | None
+    """The declared ``Content-Length`` in bytes."""
+
+
+def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseHead:
+    """Translate the arguments of ``start_response`` into those of ``http.response.start``.
+
+    Hop-by-hop headers are dropped, and named once in the log of ``bridge``.
+
+    Raises:
+        ApplicationError: the status line or a header breaks PEP 3333 or RFC 9110.
+
+    Source: PEP 3333, "The start_response() Callable"; ASGI HTTP specification, "Response Start".
+    """
+    code = _statuses.get(status)
+    if code is None:
+        code = _learn_status(status)
+    length = None
+    translated = []
+    nominated = ""
+    try:
+        for name, value in headers:
+            key = _names.get(name)
+            if key is None:
+                key = _learn_name(name)
+            if not key:
+                if name.lower() == "connection":
+                    nominated = f"{nominated},{value}".lower()
+                continue
+            if key == b"content-length":
+                if code == 204:  # RFC 9110, 8.6: a server must not send it
+                    continue
+                declared = parse_content_length(value)
+                if length is not None and declared != length:
+                    raise ValueError(f"two different Content-Length headers: {length} and {declared}")
+                if length is not None:
+                    continue
+                length = declared
+            translated.append((key, encode_value(value)))
+    except ValueError as error:
+        raise ApplicationError(f"the application gave start_response() a bad header: {error}") from None
+    except (TypeError, AttributeError) as error:
+        raise ApplicationError(
+            f"start_response() takes headers as a list of (name, value) pairs of str; the application gave {headers!r}"
+        ) from error
+    if nominated:
+        translated = _without_nominated(translated, nominated)
+    return ResponseHead(code, translated, length)
+
+
+def _learn_status(status: str) -> int:
+    try:
+        code = parse_status(status)
+    except (ValueError, TypeError) as error:
+        raise ApplicationError(f"the application gave start_response() a bad status: {error}") from None
+    if code < 200:
+        # RFC 9110, 15.2: interim. No ASGI server could send it as the answer; a client would wait on.
+        raise ApplicationError(f"{status!r} is an interim status and cannot be the answer to a request")
+    if len(_statuses) < _CACHE_LIMIT:
+        _statuses[status] = code
+    return code
+
+
+def _learn_name(name: str) -> bytes:
+    key = encode_name(name)
+    if key.decode("ascii") in HOP_BY_HOP:
+        _log_dropped(name)
+        key = b""
+    if len(_names) < _CACHE_LIMIT:
+        _names[name] = key
+    return key
+
+
+def _log_dropped(name: str) -> None:
+    if name.lower() not in _named_in_log and len(_named_in_log) < _CACHE_LIMIT:
+        _named_in_log.add(name.lower())
+        _logger.warning(
+            "The application sends the header %r, which belongs to the connection and so to the server "
+            "(RFC 9110, 7.6.1): it is dropped, now and from here on.",
+            name,
+        )
+
+
+def _without_nominated(headers: list[tuple[bytes, bytes]], nominated: str) -> list[tuple[bytes, bytes]]:
+    # RFC 9110, 7.6.1: what Connection names belongs to the connection as well.
+    names = {option.strip().encode("latin-1", "replace") for option in nominated.split(",")}
+    for name in names & {name for name, _ in headers}:
+        _log_dropped(name.decode("latin-1"))
+    return [header for header in headers if header[0] not in names]
+
+
+def can_have_body(method: str, status: int) -> bool:
+    """Whether this answer to this method carries its body. Source: RFC 9110, 6.4.1."""
+    return method != "HEAD" and has_body(status)

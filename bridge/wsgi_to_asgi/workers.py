@@ -1,0 +1,238 @@
+"""The worker threads. Knows that an exchange can be run and finished, and nothing of what it does."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bridge.errors import ConfigurationError
+from bridge.loop_thread import reset_mailboxes, here
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import Any
+
+    from bridge.loop_thread import Crossing
+
+# How long the interpreter's exit waits for exchanges that still run, in seconds. Their loop is gone by
+# then, so what they read and write fails; this is for a view in the middle of its work.
+EXIT_TIMEOUT: Final = 30.0
+
+
+class Job(Protocol):
+    """What a worker thread does: one exchange."""
+
+    @property
+    def owner(self) -> object:
+        """The adapter whose shutdown ends the exchange."""
+
+    @property
+    def crossing(self) -> Crossing:
+        """The way back to the loop that the exchange came from."""
+
+    @property
+    def async_tasks(self) -> list[asyncio.Task[Any]]:
+        """Where asgiref keeps the tasks of this exchange's async views."""
+
+    def run(self) -> None:
+        """Do all the work. Never raises."""
+
+    def finish(self) -> None:
+        """Tell the loop that it is done; called when this thread no longer counts as busy."""
+
+    def abort(self, reason: str) -> None:
+        """Make its next read and write fail. Any thread."""
+
+
+class _Crew:
+    """The threads that serve one queue until they are dismissed. Refers to nothing that refers to it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.queue: SimpleQueue[Job | None] = SimpleQueue()
+        # Jobs queued or running. A set, because its add, discard and len are atomic where += on an int is not.
+        self.jobs: set[Job] = set()
+        self.threads: list[threading.Thread] = []  # under the lock of WorkerThreads
+
+    def hire(self) -> None:
+        thread = threading.Thread(
+            target=_work, args=(self.queue, self.jobs), name=f"bridge-worker-{len(self.threads)}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left; the job waits for one of ours, if there is one
+            if not self.threads:
+                raise
+        else:
+            self.threads.append(thread)
+
+    def dismiss(self) -> None:
+        """Let each thread end when the jobs queued so far are done. Does not wait."""
+        for _ in self.threads:
+            self.queue.put(None)
+
+    def jobs_of(self, owner: object) -> list[Job]:
+        # copy() first: it is atomic, and other threads discard while this one iterates.
+        return [job for job in self.jobs.copy() if job.owner is owner]
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the threads to end, *timeout* seconds at most; return whether they did."""
+        deadline = time.monotonic() + timeout
+        for thread in self.threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self.threads)
+
+
+def _work(queue: SimpleQueue[Job | None], jobs: set[Job]) -> None:
+    # Imported in the first worker thread: it costs more than importing all of bridge, and asynchronous
+    # views need it before they know it (Flask imports it inside the view's wrapper).
+    from asgiref.sync import SyncToAsync
+
+    asgiref_thread = SyncToAsync.threadlocal
+    # asgiref takes the loop only together with the process it belongs to; threads do not survive a fork.
+    asgiref_thread.main_event_loop_pid = os.getpid()
+    crossing: Crossing | None = None
+    while True:
+        job = queue.get()
+        if job is None:
+            return
+        if job.crossing is not crossing:
+            here.crossing = crossing = job.crossing
+            asgiref_thread.main_event_loop = crossing.loop
+        # asgiref adds the tasks of async views here, so that a cancelled exchange can cancel them.
+        asgiref_thread.task_context = job.async_tasks
+        job.run()
+        # Discarded before the loop hears of the end: whoever knows that this exchange is over must
+        # find the thread free, or a limit of one would refuse every second request.
+        jobs.discard(job)
+        job.finish()
+        # Otherwise an idle thread keeps the last exchange, and so its application, from being collected.
+        del job
+
+
+class WorkerThreads:
+    """A set of worker threads that run WSGI applications; several adapters can share one.
+
+    Threads are made when they are needed, up to *threads*, and kept. They end with :meth:`close`, with
+    the garbage collection of the set, and at exit; the next exchange, and a forked child, start afresh.
+
+    Args:
+        threads: how many exchanges run at once, at most.
+
+    Raises:
+        ConfigurationError: *threads* is not a positive number.
+    """
+
+    def __init__(self, threads: int = 40) -> None:
+        if not isinstance(threads, int) or threads < 1:
+            raise ConfigurationError(f"threads is a number of threads, 1 or more; got {threads!r}")
+        self.size = threads
+        self._lock = threading.Lock()  # over the choice of the crew and over its list of threads
+        self._crew = _Crew(threads)
+        self._collected = weakref.finalize(self, self._crew.dismiss)
+        self._collected.atexit = False
+        _all.add(self)
+
+    def submit(self, job: Job, max_pending: int | None = None) -> bool:
+        """Queue one exchange; return False, and do nothing, if *max_pending* others wait already. Does not block."""
+        # The lock keeps close() from dismissing the crew between the choice of it and the put.
+        with self._lock:
+            crew = self._crew
+            jobs = crew.jobs
+            if max_pending is not None and len(jobs) >= crew.size + max_pending:
+                return False
+            if len(crew.threads) < crew.size and len(jobs) >= len(crew.threads):
+                crew.hire()
+            jobs.add(job)
+            crew.queue.put(job)
+        return True
+
+    def full(self, max_pending: int | None) -> bool:
+        """Whether submit() would refuse."""
+        return max_pending is not None and len(self._crew.jobs) >= self.size + max_pending
+
+    @property
+    def pending(self) -> int:
+        """How many exchanges wait for a thread."""
+        return max(0, len(self._crew.jobs) - self.size)
+
+    @property
+    def busy(self) -> int:
+        """How many threads run an exchange."""
+        return min(len(self._crew.jobs), self.size)
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return len(self._crew.threads)
+
+    def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
+        """Wait until the exchanges queued and running are done and their threads have ended. Blocks.
+
+        The set can be used again: the next exchange starts new threads.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether all threads ended. Those that did not, end with their exchange.
+        """
+        crew = self._replace_crew()
+        return crew.join(timeout)
+
+    def drain(self, owner: object, timeout: float, grace: float) -> int:
+        """Do as close(), but abort *owner*'s exchanges when *timeout* is over, and give them *grace* seconds more.
+
+        Returns:
+            How many of them still run then.
+        """
+        crew = self._replace_crew()
+        if crew.join(timeout):
+            return 0
+        for job in crew.jobs_of(owner):
+            job.abort(f"the server shuts down and drain_timeout, {timeout:g} s, is over")
+        crew.join(grace)
+        return len(crew.jobs_of(owner))
+
+    def _replace_crew(self) -> _Crew:
+        with self._lock:
+            crew = self._crew
+            self._crew = _Crew(self.size)
+            self._collected.detach()
+            self._collected = weakref.finalize(self, self._crew.dismiss)
+            self._collected.atexit = False
+            crew.dismiss()
+        return crew
+
+    def _start_afresh(self) -> None:
+        # In a forked child: no thread came along, and the parent's lock may be held for ever.
+        self._lock = threading.Lock()
+        self._collected.detach()
+        self._crew = _Crew(self.size)
+        self._collected = weakref.finalize(self, self._crew.dismiss)
+        self._collected.atexit = False
+
+
+_all: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    reset_mailboxes()
+    for workers in list(_all):
+        workers._start_afresh()
+
+
+def _at_exit() -> None:
+    deadline = time.monotonic() + EXIT_TIMEOUT
+    for workers in list(_all):
+        workers.close(max(0.0, deadline - time.monotonic()))
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
