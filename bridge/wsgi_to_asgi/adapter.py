@@ -169,28 +169,37 @@ class WsgiToAsgi:
             if _has_no_body(environ):
                 environ["wsgi.input"] = BytesIO()
             elif not await self._take_body(exchange, environ, receive):
-                self._add("_disconnected")
+                with self._count:
+                    self._disconnected += 1
                 return
             if not self._workers.submit(exchange, self._max_pending):
                 raise self._overload()
             self._overloaded = False
         except RequestRefused as refusal:
-            self._add("_rejected")
+            with self._count:
+                self._rejected += 1
             await _answer(refusal, scope["method"], send)
             return
         except BaseException:
-            self._add("_failed")
+            with self._count:
+                self._failed += 1
             raise
         try:
             await exchange.respond(send)
         except BaseException:
-            self._add("_disconnected" if exchange.disconnected else "_failed")
+            with self._count:
+                if exchange.disconnected:
+                    self._disconnected += 1
+                else:
+                    self._failed += 1
             raise
-        self._add("_disconnected" if exchange.disconnected else "_rejected" if exchange.refused else "_served")
-
-    def _add(self, counter: str) -> None:
         with self._count:
-            setattr(self, counter, getattr(self, counter) + 1)
+            if exchange.disconnected:
+                self._disconnected += 1
+            elif exchange.refused:
+                self._rejected += 1
+            else:
+                self._served += 1
 
     def _overload(self) -> Overloaded:
         if not self._overloaded:

@@ -155,8 +155,9 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
     Source: RFC 3875, 4.1.18; RFC 9110, 5.3 (``,``); RFC 6265, 5.4 and RFC 9113, 8.2.3 (cookies, ``; ``).
     """
     for name, value in headers:
-        key = _KEYS.get(name)
-        if key is None:
+        try:
+            key = _KEYS[name]
+        except KeyError:
             key = _learn(name)
         if not key:
             continue

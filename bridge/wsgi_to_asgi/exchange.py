@@ -8,9 +8,10 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import ApplicationError, BodyTooLarge, ClientDisconnected
+from bridge.http import has_body
 from bridge.loop_thread import LoopClosed, Signal
-from bridge.wsgi_to_asgi.order import NEXT, WRONG, Phase
-from bridge.wsgi_to_asgi.order import Signal as Did
+from bridge.wsgi_to_asgi import order
+from bridge.wsgi_to_asgi.order import NEXT, WRONG
 from bridge.wsgi_to_asgi.response_head import can_have_body, translate_head
 from bridge.wsgi_to_asgi.spool import spool
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _logger = logging.getLogger("bridge")
+
+# Bound once: the lookup of an Enum member costs as much as the decision it is for.
+_IDLE, _HELD, _SENT, _DONE = order.Phase
+_START, _RESTART, _CHUNK, _WHOLE, _END = order.Signal
 
 # A chunk larger than this leaves in pieces, so that the server's own buffer holds one piece of it and not a copy.
 _PIECE: Final = 1 << 18
@@ -103,7 +108,7 @@ class Exchange:
         self._spooled: IO[bytes] | None = None
 
         # Worker thread writes.
-        self._phase = Phase.IDLE
+        self._phase = _IDLE
         self._head: dict[str, Any] | None = None  # http.response.start, replaceable until it is released
         self._length: int | None = None  # bytes the application declared, or the bridge knows
         self._bodiless = False
@@ -151,21 +156,72 @@ class Exchange:
             BaseException: what the application raised, or ``send()``, or ``receive()``.
             ClientDisconnected: the exchange was aborted, by a shutdown, before its response was complete.
         """
-        over = False
         try:
-            await self._send_all(send)
-            over = True
+            chunks = self._chunks
+            head_sent = False
+            while True:
+                # Cleared before the look: what is put in after the look then posts a letter of its own.
+                self._post_pending = False
+                # Looked at in the reverse of the order in which the worker thread sets them: whoever sees
+                # the end also sees all that came before.
+                done = self._done
+                ended = self._ended
+                count = len(chunks)
+                if self._gone is not None and not self._leaving:
+                    if done:
+                        break
+                elif self._released and not self._leaving and (count or ended or not head_sent):
+                    if not head_sent:
+                        head_sent = True
+                        head = self._head
+                        if head is not None:
+                            await send(head)
+                    # Sliced off and not swapped: the worker thread may append meanwhile, to this very list.
+                    if count == 1:
+                        body = chunks[0]
+                    elif count:
+                        body = b"".join(chunks[:count])
+                    else:
+                        body = b""
+                    del chunks[:count]
+                    if ended:
+                        # From here on receive() says http.disconnect because the response is complete.
+                        self._leaving = True
+                    if len(body) > _PIECE:
+                        body = await self._send_pieces(send, body)
+                    if body or ended:
+                        await send({"type": "http.response.body", "body": body, "more_body": not ended})
+                        self._took(len(body))
+                    continue
+                elif done:
+                    break
+                if head_sent and not self._leaving:
+                    # It streams: from now on a client that leaves should be noticed. A response that
+                    # is complete at the first look never gets here.
+                    self._listen_to_stream()
+                self._waiter = self.crossing.waiter()
+                await self._waiter
+                self._waiter = None
+        except BaseException as error:
+            # OSError is how a server says that the client is gone; what is no Exception is a cancellation.
+            self.disconnected = isinstance(error, OSError) or not isinstance(error, Exception)
+            self._detached = True
+            self.abort("the server ended the exchange: it cancelled it, or its send() failed")
+            for task in list(self.async_tasks):
+                task.cancel()
+            if self._done:
+                self._report_error()
+            raise
         finally:
             self._detached = True
-            if not over:
-                self.abort("the server ended the exchange: it cancelled it, or its send() failed")
-                for task in list(self.async_tasks):
-                    task.cancel()
-                if self._done:
-                    self._report_error()
             if self._listener is not None:
                 await self.crossing.finish(self._listener)
-        error = self._take_error() or self._receive_error
+        error = self._take_error()
+        if self._receive_error is not None:
+            if error is None:
+                error = self._receive_error
+            elif error.__cause__ is None:
+                error.__cause__ = self._receive_error
         if error is None and self._gone is not None and not self._leaving and not self.disconnected:
             error = ClientDisconnected(self._gone)
         if error is not None:
@@ -173,53 +229,6 @@ class Exchange:
                 raise error
             finally:
                 del error  # the traceback holds this frame: without this it would hold itself
-
-    async def _send_all(self, send: Send) -> None:
-        chunks = self._chunks
-        head_sent = False
-        while True:
-            # Cleared before the look: what is put in after the look then posts a letter of its own.
-            self._post_pending = False
-            # Looked at in the reverse of the order in which the worker thread sets them: whoever sees
-            # the end also sees all that came before.
-            done = self._done
-            ended = self._ended
-            count = len(chunks)
-            if self._gone is not None and not self._leaving:
-                if done:
-                    return
-            elif self._released and not self._leaving and (count or ended or not head_sent):
-                if not head_sent:
-                    head_sent = True
-                    head = self._head
-                    if head is not None:
-                        await send(head)
-                # Sliced off and not swapped: the worker thread may append meanwhile, to this very list.
-                if count == 1:
-                    body = chunks[0]
-                elif count:
-                    body = b"".join(chunks[:count])
-                else:
-                    body = b""
-                del chunks[:count]
-                if ended:
-                    # From here on receive() says http.disconnect because the response is complete.
-                    self._leaving = True
-                if len(body) > _PIECE:
-                    body = await self._send_pieces(send, body)
-                if body or ended:
-                    await send({"type": "http.response.body", "body": body, "more_body": not ended})
-                    self._took(len(body))
-                continue
-            elif done:
-                return
-            if head_sent and not self._leaving:
-                # It streams: from now on a client that leaves should be noticed. A response that
-                # is complete at the first look never gets here.
-                self._listen_to_stream()
-            self._waiter = self.crossing.waiter()
-            await self._waiter
-            self._waiter = None
 
     async def _send_pieces(self, send: Send, body: bytes) -> bytes:
         start = 0
@@ -322,10 +331,10 @@ class Exchange:
         try:
             if type(iterable) is list or type(iterable) is tuple:
                 self._put_whole(iterable)
-            else:
-                for chunk in _iterate(iterable):
-                    if self._put(chunk):
-                        break
+                return  # neither has a close()
+            for chunk in _iterate(iterable):
+                if self._put(chunk):
+                    break
             self._end()
         except BaseException:
             try:
@@ -340,15 +349,15 @@ class Exchange:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """The ``start_response`` of PEP 3333."""
-        phase = NEXT.get((self._phase, Did.RESTART if exc_info else Did.START))
+        phase = NEXT.get((self._phase, _START if exc_info is None else _RESTART))
         if phase is None:
-            if exc_info and exc_info[1] is not None:
+            if exc_info is not None and exc_info[1] is not None:
                 try:
                     # PEP 3333, "Error Handling": the headers have left, so the error is all that is left to say.
                     raise exc_info[1].with_traceback(exc_info[2])
                 finally:
                     exc_info = None  # break the cycle through this frame, as the PEP asks
-            raise self._out_of_order(Did.START)
+            raise self._out_of_order(_START)
         code, translated, length = translate_head(status, headers)
         self._phase = phase
         self._length = length
@@ -369,10 +378,10 @@ class Exchange:
             raise _not_bytes(chunk)
         if not chunk:
             return False
-        if self._phase is Phase.DONE:
+        if self._phase is _DONE:
             return self._overrun(len(chunk))
-        if self._phase is not Phase.SENT:
-            self._advance(Did.CHUNK)
+        if self._phase is not _SENT:
+            self._advance(_CHUNK)
             self._released = True
         if self._bodiless:
             self._complete()
@@ -394,40 +403,47 @@ class Exchange:
         return False
 
     def _put_whole(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
-        """Hand over a body that is there as a whole, with its length."""
+        """Hand over a body that is there as a whole: its length is known, and one wake-up carries it all."""
         for chunk in chunks:
             if type(chunk) is not bytes and not isinstance(chunk, bytes):
                 raise _not_bytes(chunk)
-        total = sum(map(len, chunks))
-        if self._phase is Phase.HELD and self._head is not None:
+        total = len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
+        if self._phase is _HELD and not self._bodiless:
             if self._length is None:
-                if total and self._head["status"] not in (204, 304):
-                    self._declare(total)
-            elif total < self._length and not self._bodiless:
+                self._declare(total)
+            elif total < self._length:
                 # Nothing has left yet, so this can still be an error page instead of a cut connection.
                 raise self._too_short(total)
-        if total <= self._limit and len(chunks) > 1:
-            chunks = [b"".join(chunks)]
+            if 0 < total <= self._limit and total == self._length and self._gone is None:
+                self._phase = NEXT[_HELD, _WHOLE]
+                self._chunks.append(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+                self._produced = total
+                self._released = self._ended = True
+                return  # finish() posts it
+        elif self._phase is _HELD and self._head is not None and has_body(self._head["status"]) and total:
+            if self._length is None:
+                self._declare(total)  # HEAD: what GET would say
         for chunk in chunks:
             if self._put(chunk):
                 break
+        self._end()
 
     def _end(self) -> None:
         """Complete the response, unless it is complete already."""
-        if self._phase is Phase.DONE:
+        if self._phase is _DONE:
             return
         if self._gone is not None:
             raise ClientDisconnected(self._gone)
         if not self._bodiless:
             if self._length is None:
-                if self._phase is Phase.HELD:
+                if self._phase is _HELD:
                     self._declare(0)
             elif self._produced < self._length:
                 raise self._too_short(self._produced)
         self._complete()
 
     def _complete(self) -> None:
-        self._advance(Did.END)
+        self._advance(_END)
         self._released = True
         self._ended = True
         self._post()
@@ -453,13 +469,13 @@ class Exchange:
             "cut, since it would look complete to nobody"
         )
 
-    def _advance(self, did: Did) -> None:
+    def _advance(self, did: order.Signal) -> None:
         phase = NEXT.get((self._phase, did))
         if phase is None:
             raise self._out_of_order(did)
         self._phase = phase
 
-    def _out_of_order(self, did: Did) -> ApplicationError:
+    def _out_of_order(self, did: order.Signal) -> ApplicationError:
         return ApplicationError(f"the application broke PEP 3333: {WRONG[self._phase, did]}")
 
     def _wait_for_room(self) -> None:
@@ -505,7 +521,6 @@ class Exchange:
             text = b"The request body is too large.\n"
             self._start_response("413 Content Too Large", [("Content-Type", "text/plain; charset=utf-8")])
             self._put_whole([text])
-            self._end()
             return False
         environ["wsgi.input"] = self._spooled
         set_length(environ, size)
