@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from bridge.errors import NoEventLoop
 
@@ -45,21 +45,27 @@ class Crossing(Protocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that asgiref's ``async_to_sync`` is told of; None where it is not asyncio's."""
+        ...
 
     def post(self, letter: Callable[[], object]) -> None:
         """Call *letter* on the loop, soon. Any thread; never blocks. Raises LoopClosed."""
+        ...
 
     def waiter(self) -> Waiter:
         """Make a waiter. Event loop thread only."""
+        ...
 
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Task:
         """Run *function* beside the caller. Event loop thread only."""
+        ...
 
     async def finish(self, task: Task) -> None:
         """Cancel *task* and wait for its end. Event loop thread only."""
+        ...
 
     def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         """Await ``function(*args)`` on the loop and block for its result. Worker thread only."""
+        ...
 
 
 class Mailbox:
@@ -69,11 +75,10 @@ class Mailbox:
     lie there when the loop gets to it.
     """
 
-    __slots__ = ("_letters", "_wake_pending", "loop", "waiter")
+    __slots__ = ("_letters", "_wake_pending", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiter: Callable[[], Waiter] = loop.create_future
         self._letters: deque[Callable[[], object]] = deque()  # append: any thread; popleft: the loop's thread
         self._wake_pending = False
 
@@ -103,16 +108,19 @@ class Mailbox:
         for _ in range(len(letters)):
             letters.popleft()()
 
+    def waiter(self) -> Waiter:
+        return self.loop.create_future()
+
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Task:
         return self.loop.create_task(function())
 
     async def finish(self, task: Task) -> None:
-        if isinstance(task, asyncio.Task):
-            task.cancel()
-            # wait() and not await: a cancellation of the caller must not be taken for that of the task.
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # looked at, since nobody else will; what it means the task has said itself
+        mine = cast("asyncio.Task[None]", task)
+        mine.cancel()
+        # wait() and not await: a cancellation of the caller must not be taken for that of the task.
+        await asyncio.wait([mine])
+        if not mine.cancelled():
+            mine.exception()  # looked at, since nobody else will; what it means the task has said itself
 
     def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         # asgiref's crossing and not one of ours: while it waits, this thread serves the sync_to_async
@@ -168,9 +176,9 @@ class PortalCrossing:
         return _ScopedTask(self._tasks, function)
 
     async def finish(self, task: Task) -> None:
-        if isinstance(task, _ScopedTask):
-            task.cancel()
-            await task.ended.wait()
+        mine = cast("_ScopedTask", task)
+        mine.cancel()
+        await mine.ended.wait()
 
     def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         return self._portal.call(function, *args)

@@ -334,7 +334,10 @@ class WsgiToAsgi:
 
 
 async def _serve_on_anyio(
-    serve: Callable[[Scope, Receive, Send, Crossing], Awaitable[None]], scope: Scope, receive: Receive, send: Send
+    serve: Callable[[Scope, Receive, Send, Crossing], Awaitable[None]],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
     """Serve one connection on an event loop that is not asyncio's."""
     from anyio import create_task_group
@@ -374,7 +377,11 @@ async def _refuse_websocket(receive: Receive, send: Send) -> None:
 
 async def _answer(refusal: RequestRefused, method: str, send: Send) -> None:
     text = f"{refusal}\n".encode()
-    head = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text)), *refusal.headers]
+    head = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(text)),
+        *refusal.headers,
+    ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": head})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else text, "more_body": False})
 

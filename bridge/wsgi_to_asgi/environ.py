@@ -43,7 +43,7 @@ _COMMON_HEADERS: Final = (
     "x-forwarded-proto x-real-ip x-request-id x-requested-with"
 )
 
-# Header names come from clients, so the table that translates them has an end: names beyond it are translated each time.
+# Header names come from clients, so the table that translates them has an end; beyond it each is translated anew.
 _KNOWN_NAMES_LIMIT: Final = 1024
 
 
@@ -266,7 +266,13 @@ def split_absolute_form(path: str, raw_path: bytes | None) -> tuple[str, bytes |
     return rest, raw_path, _native(match[1].rpartition("@")[2])
 
 
-_TLS_VERSIONS: Final = {0x0300: "SSLv3", 0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+_TLS_VERSIONS: Final = {
+    0x0300: "SSLv3",
+    0x0301: "TLSv1",
+    0x0302: "TLSv1.1",
+    0x0303: "TLSv1.2",
+    0x0304: "TLSv1.3",
+}
 
 
 def tls_variables(tls: Mapping[str, Any]) -> Environ:

@@ -216,19 +216,23 @@ class Exchange:
             self._detached = True
             if self._listener is not None:
                 await self.crossing.finish(self._listener)
-        error = self._take_error()
-        if self._receive_error is not None:
-            if error is None:
-                error = self._receive_error
-            elif error.__cause__ is None:
-                error.__cause__ = self._receive_error
-        if error is None and self._gone is not None and not self._leaving and not self.disconnected:
-            error = ClientDisconnected(self._gone)
-        if error is not None:
+        failure = self._failure()
+        if failure is not None:
             try:
-                raise error
+                raise failure
             finally:
-                del error  # the traceback holds this frame: without this it would hold itself
+                del failure  # the traceback holds this frame: without this it would hold itself
+
+    def _failure(self) -> BaseException | None:
+        """What an exchange that ran to its end has to raise."""
+        error, lost = self._take_error(), self._receive_error
+        if error is None:
+            if lost is None and self._gone is not None and not self._leaving and not self.disconnected:
+                return ClientDisconnected(self._gone)
+            return lost
+        if lost is not None and error.__cause__ is None:
+            error.__cause__ = lost
+        return error
 
     async def _send_pieces(self, send: Send, body: bytes) -> bytes:
         start = 0
@@ -327,7 +331,7 @@ class Exchange:
     def _run(self) -> None:
         if self._spool and not self._spool_body():
             return
-        iterable = self._application(self._environ, self._start_response)
+        iterable: Any = self._application(self._environ, self._start_response)
         try:
             if type(iterable) is list or type(iterable) is tuple:
                 self._put_whole(iterable)
@@ -420,13 +424,16 @@ class Exchange:
                 self._produced = total
                 self._released = self._ended = True
                 return  # finish() posts it
-        elif self._phase is _HELD and self._head is not None and has_body(self._head["status"]) and total:
-            if self._length is None:
-                self._declare(total)  # HEAD: what GET would say
+        elif self._phase is _HELD and total and self._length is None and self._length_is_free():
+            self._declare(total)  # what GET would say
         for chunk in chunks:
             if self._put(chunk):
                 break
         self._end()
+
+    def _length_is_free(self) -> bool:
+        """Whether a response to HEAD may say how long the body is that it leaves out."""
+        return self._head is not None and has_body(self._head["status"])
 
     def _end(self) -> None:
         """Complete the response, unless it is complete already."""

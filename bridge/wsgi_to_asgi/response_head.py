@@ -45,7 +45,7 @@ def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseH
     if code is None:
         code = _learn_status(status)
     length = None
-    translated = []
+    translated: list[tuple[bytes, bytes]] = []
     nominated = ""
     try:
         for name, value in headers:

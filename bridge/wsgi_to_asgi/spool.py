@@ -26,7 +26,7 @@ def spool(source: io.BufferedIOBase, memory: int) -> tuple[IO[bytes], int]:
                 # Imported here: it is as large as all of bridge, and most processes never need it.
                 import tempfile
 
-                overflow = tempfile.TemporaryFile(prefix="bridge-")
+                overflow = tempfile.TemporaryFile(prefix="bridge-")  # noqa: SIM115 - the caller closes it
                 overflow.write(file.getvalue())
                 file = overflow
             file.write(piece)

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bridge.errors import ConfigurationError
-from bridge.loop_thread import reset_mailboxes, here
+from bridge.loop_thread import here, reset_mailboxes
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,23 +30,29 @@ class Job(Protocol):
     @property
     def owner(self) -> object:
         """The adapter whose shutdown ends the exchange."""
+        ...
 
     @property
     def crossing(self) -> Crossing:
         """The way back to the loop that the exchange came from."""
+        ...
 
     @property
     def async_tasks(self) -> list[asyncio.Task[Any]]:
         """Where asgiref keeps the tasks of this exchange's async views."""
+        ...
 
     def run(self) -> None:
         """Do all the work. Never raises."""
+        ...
 
     def finish(self) -> None:
         """Tell the loop that it is done; called when this thread no longer counts as busy."""
+        ...
 
     def abort(self, reason: str) -> None:
         """Make its next read and write fail. Any thread."""
+        ...
 
 
 class _Crew:
@@ -55,7 +61,7 @@ class _Crew:
     def __init__(self, size: int) -> None:
         self.size = size
         self.queue: SimpleQueue[Job | None] = SimpleQueue()
-        # Jobs queued or running. A set, because its add, discard and len are atomic where += on an int is not.
+        # Queued or running. A set, because its add, discard and len are atomic where += on an int is not.
         self.jobs: set[Job] = set()
         self.threads: list[threading.Thread] = []  # under the lock of WorkerThreads
 
@@ -134,13 +140,11 @@ class WorkerThreads:
             raise ConfigurationError(f"threads is a number of threads, 1 or more; got {threads!r}")
         self.size = threads
         self._lock = threading.Lock()  # over the choice of the crew and over its list of threads
-        self._crew = _Crew(threads)
-        self._collected = weakref.finalize(self, self._crew.dismiss)
-        self._collected.atexit = False
+        self._crew = self._new_crew()
         _all.add(self)
 
     def submit(self, job: Job, max_pending: int | None = None) -> bool:
-        """Queue one exchange; return False, and do nothing, if *max_pending* others wait already. Does not block."""
+        """Queue one exchange, or return False if *max_pending* others wait already. Does not block."""
         # The lock keeps close() from dismissing the crew between the choice of it and the put.
         with self._lock:
             crew = self._crew
@@ -187,7 +191,12 @@ class WorkerThreads:
         return crew.join(timeout)
 
     def drain(self, owner: object, timeout: float, grace: float) -> int:
-        """Do as close(), but abort *owner*'s exchanges when *timeout* is over, and give them *grace* seconds more.
+        """Do as close(), but abort *owner*'s exchanges when the time is over.
+
+        Args:
+            owner: the adapter that shuts down.
+            timeout: seconds until its exchanges are aborted.
+            grace: seconds that they have to end after that.
 
         Returns:
             How many of them still run then.
@@ -203,20 +212,22 @@ class WorkerThreads:
     def _replace_crew(self) -> _Crew:
         with self._lock:
             crew = self._crew
-            self._crew = _Crew(self.size)
             self._collected.detach()
-            self._collected = weakref.finalize(self, self._crew.dismiss)
-            self._collected.atexit = False
+            self._crew = self._new_crew()
             crew.dismiss()
         return crew
 
-    def _start_afresh(self) -> None:
-        # In a forked child: no thread came along, and the parent's lock may be held for ever.
+    def _new_crew(self) -> _Crew:
+        crew = _Crew(self.size)
+        self._collected = weakref.finalize(self, crew.dismiss)
+        self._collected.atexit = False  # _at_exit() waits for the threads as well
+        return crew
+
+    def start_afresh(self) -> None:
+        """Forget all threads, in a forked child: none came along, and the parent's lock may be held for ever."""
         self._lock = threading.Lock()
         self._collected.detach()
-        self._crew = _Crew(self.size)
-        self._collected = weakref.finalize(self, self._crew.dismiss)
-        self._collected.atexit = False
+        self._crew = self._new_crew()
 
 
 _all: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
@@ -225,7 +236,7 @@ _all: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
 def _after_fork() -> None:
     reset_mailboxes()
     for workers in list(_all):
-        workers._start_afresh()
+        workers.start_afresh()
 
 
 def _at_exit() -> None:
