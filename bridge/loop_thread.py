@@ -92,11 +92,11 @@ class Mailbox:
             try:
                 self.loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:
-                self._letters.clear()
+                self.reset()
                 raise LoopClosed from None
 
     def reset(self) -> None:
-        """Forget letters and wake-up. Only where no other thread can post, as after a fork."""
+        """Forget letters and wake-up: nobody is there to take them, after a fork or when the loop was closed."""
         self._letters.clear()
         self._wake_pending = False
 

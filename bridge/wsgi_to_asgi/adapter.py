@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from asyncio import get_running_loop
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from bridge.errors import (
     BadRequest,
@@ -26,19 +27,21 @@ from bridge.wsgi_to_asgi.request_body import RequestBody, collect, longer_than_d
 from bridge.wsgi_to_asgi.workers import WorkerThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-    from typing import TypeAlias
+    from collections.abc import Awaitable, Callable
 
     from bridge.loop_thread import Crossing
-    from bridge.wsgi_to_asgi.exchange import Application, Environ, Receive, Send
-
-    Scope: TypeAlias = MutableMapping[str, Any]
+    from bridge.protocols import Environ, Receive, Scope, Send, WsgiApplication
 
 _logger = logging.getLogger("bridge")
 
 # How long a shutdown waits for exchanges that it has told to stop, in seconds; a view that
 # reads and writes nothing cannot be told.
 _ABORT_GRACE: Final = 5.0
+
+# Over the counters of all adapters: loops in several threads may count at once. It is held through a fork, so
+# that no child inherits it from a thread that did not come along.
+_counting = threading.Lock()
+os.register_at_fork(before=_counting.acquire, after_in_parent=_counting.release, after_in_child=_counting.release)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class WsgiToAsgi:
 
     def __init__(
         self,
-        app: Application,
+        app: WsgiApplication,
         *,
         threads: int | WorkerThreads = 40,
         max_pending: int | None = None,
@@ -115,7 +118,6 @@ class WsgiToAsgi:
         self._drain_timeout = drain_timeout
         self._mailbox: Mailbox | None = None  # that of the loop that called last
         self._overloaded = False
-        self._count = threading.Lock()  # several loops may count at once
         self._served = self._failed = self._disconnected = self._rejected = 0
 
     def stats(self) -> Stats:
@@ -169,37 +171,40 @@ class WsgiToAsgi:
             if _has_no_body(environ):
                 environ["wsgi.input"] = BytesIO()
             elif not await self._take_body(exchange, environ, receive):
-                with self._count:
+                with _counting:
                     self._disconnected += 1
                 return
             if not self._workers.submit(exchange, self._max_pending):
                 raise self._overload()
-            self._overloaded = False
+            if self._overloaded and not self._workers.pending:
+                self._overloaded = False
         except RequestRefused as refusal:
-            with self._count:
+            with _counting:
                 self._rejected += 1
             await _answer(refusal, scope["method"], send)
             return
-        except BaseException:
-            with self._count:
-                self._failed += 1
+        except BaseException as error:
+            self._count_failure(cancelled=not isinstance(error, Exception))
             raise
         try:
             await exchange.respond(send)
         except BaseException:
-            with self._count:
-                if exchange.disconnected:
-                    self._disconnected += 1
-                else:
-                    self._failed += 1
+            self._count_failure(cancelled=exchange.disconnected)
             raise
-        with self._count:
+        with _counting:
             if exchange.disconnected:
                 self._disconnected += 1
             elif exchange.refused:
                 self._rejected += 1
             else:
                 self._served += 1
+
+    def _count_failure(self, *, cancelled: bool) -> None:
+        with _counting:
+            if cancelled:
+                self._disconnected += 1
+            else:
+                self._failed += 1
 
     def _overload(self) -> Overloaded:
         if not self._overloaded:
@@ -289,9 +294,7 @@ class WsgiToAsgi:
         )
         if begun or not more:
             body.feed(begun, more)
-        exchange.feed_from(body, spooled=spooled)
-        if not lazy:
-            exchange.listen()
+        exchange.read_from(body, spooled=spooled, lazy=lazy)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
         """Answer the lifespan protocol. Source: ASGI specification, "Lifespan Protocol"."""

@@ -13,10 +13,8 @@ from bridge.http import parse_content_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import TypeAlias
 
-    Environ: TypeAlias = dict[str, Any]
-    Scope: TypeAlias = Mapping[str, Any]
+    from bridge.protocols import Environ, Scope
 
 # What is the same for every exchange is copied, not built. multiprocess is true because a server may run
 # several processes and nothing in the scope says so; PEP 3333 asks for true where it may be so.
