@@ -10,7 +10,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # PEP 3333, "The start_response() Callable": three digits, a space, a reason phrase. The phrase is
 # ABNF of RFC 9112, 4: tab, space, visible characters and obs-text; so neither CR, LF nor NUL.
 _STATUS_LINE: Final = re.compile(r"([1-9][0-9]{2}) [\t\x20-\x7e\x80-\xff]*")
-_FORBIDDEN_IN_VALUE: Final = re.compile(r"[\r\n\0]")
+# RFC 9110, 5.5: CR, LF and NUL are dangerous, the other control characters invalid; a tab is white space.
+_FORBIDDEN_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # RFC 9110, 7.6.1 and PEP 3333, "Other HTTP Features": they belong to one connection, which is the server's.
 HOP_BY_HOP: Final = frozenset(
@@ -58,13 +59,13 @@ def encode_value(value: str) -> bytes:
     """Return a header value as bytes, without the white space around it, which is no part of it.
 
     Raises:
-        ValueError: *value* holds CR, LF or NUL, or a character beyond U+00FF.
+        ValueError: *value* holds CR, LF, NUL or another control character, or one beyond U+00FF.
 
     Source: RFC 9110, 5.5; PEP 3333, "Unicode Issues".
     """
     # isprintable() is one pass in C and false for every control character: nearly all values end here.
     if not value.isprintable() and _FORBIDDEN_IN_VALUE.search(value):
-        raise ValueError(f"a header value cannot hold CR, LF or NUL; got {value!r}")
+        raise ValueError(f"a header value cannot hold CR, LF, NUL or other control characters; got {value!r}")
     try:
         return value.encode("latin-1").strip(b" \t")
     except UnicodeEncodeError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
+from concurrent.futures import CancelledError
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -13,8 +15,9 @@ from bridge.errors import NoEventLoop
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
+    from anyio import CancelScope
     from anyio.abc import TaskGroup
-    from anyio.from_thread import BlockingPortal
+    from anyio.lowlevel import EventLoopToken
 
 T = TypeVar("T")
 
@@ -136,10 +139,15 @@ class Mailbox:
 _mailboxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
 
 
-def mailbox_of(loop: asyncio.AbstractEventLoop) -> Mailbox:
-    """Return the one mailbox of a running asyncio loop. Event loop thread only."""
+def mailbox_here() -> Mailbox | None:
+    """Return the one mailbox of the asyncio loop that runs in this thread; None if none does."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
     mailbox = _mailboxes.get(loop)
     if mailbox is None:
+        # Here and not when a loop is closed, which nobody tells us. Other threads may add at the same time.
         for other in [other for other in list(_mailboxes) if other.is_closed()]:
             _mailboxes.pop(other, None)
         mailbox = _mailboxes[loop] = Mailbox(loop)
@@ -152,21 +160,26 @@ def reset_mailboxes() -> None:
         mailbox.reset()
 
 
-class PortalCrossing:
+class AnyioCrossing:
     """The crossing of one exchange on any loop that anyio knows and that is not asyncio's."""
 
-    __slots__ = ("_portal", "_tasks")
+    __slots__ = ("_calls", "_tasks", "_token")
 
     loop = None
 
-    def __init__(self, portal: BlockingPortal, tasks: TaskGroup) -> None:
-        self._portal = portal
-        self._tasks = tasks  # the portal itself cannot be used from the loop's own thread
+    def __init__(self, token: EventLoopToken, tasks: TaskGroup) -> None:
+        self._token = token
+        self._tasks = tasks
+        self._calls: set[CancelScope] = set()  # event loop: what run_async() waits for
 
     def post(self, letter: Callable[[], object]) -> None:
+        from anyio.from_thread import run_sync
+
         try:
-            self._portal.start_task_soon(letter)
-        except RuntimeError:  # the portal's exchange is over, or its loop
+            # Waits until the loop has called it, which a portal would not; but a portal ends with its
+            # exchange, and what a thread hands to one that ends meanwhile is lost with a warning.
+            run_sync(letter, token=self._token)
+        except RuntimeError:  # anyio's RunFinishedError; letters raise nothing
             raise LoopClosed from None
 
     def waiter(self) -> Waiter:
@@ -181,7 +194,65 @@ class PortalCrossing:
         await mine.ended.wait()
 
     def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
-        return self._portal.call(function, *args)
+        from anyio import CancelScope
+        from anyio.from_thread import run
+
+        async def awaiting() -> T:
+            with CancelScope() as scope:
+                self._calls.add(scope)
+                try:
+                    return await function(*args)
+                finally:
+                    self._calls.discard(scope)
+            raise CancelledError("the exchange ended while run_async() waited")
+
+        return run(awaiting, token=self._token)
+
+    def cancel_calls(self) -> None:
+        """Cancel what run_async() waits for: the exchange is over. Event loop thread only."""
+        for scope in self._calls:
+            scope.cancel()
+
+
+async def cross_with_anyio(function: Callable[[Crossing], Awaitable[None]]) -> None:
+    """Call *function* with a crossing to this loop, which is not asyncio's; what it raises is raised as it was."""
+    from anyio import create_task_group
+    from anyio.lowlevel import current_token
+
+    error: Exception | None = None
+    async with create_task_group() as tasks:
+        crossing = AnyioCrossing(current_token(), tasks)
+        try:
+            await function(crossing)
+        except Exception as raised:  # raised below: the task group would make a group of it
+            error = raised
+        finally:
+            crossing.cancel_calls()
+    if error is not None:
+        raise error
+
+
+async def run_in_thread(crossing: Crossing, name: str, function: Callable[[], T]) -> T:
+    """Call a *function* that blocks, in a thread of its own, and return what it returns."""
+    ended = crossing.waiter()
+    results: list[T] = []
+
+    def release() -> None:
+        if not ended.done():  # it is, if the caller was cancelled
+            ended.set_result(None)
+
+    def run() -> None:
+        try:
+            results.append(function())
+        finally:
+            try:
+                crossing.post(release)
+            except LoopClosed:
+                pass  # nobody waits any more
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    await ended
+    return results[0]
 
 
 class _EventWaiter:
@@ -240,6 +311,25 @@ class Signal:
     def wake(self) -> None:
         """Release the thread that waits, or the next that will."""
         self._tokens.put(None)
+
+
+# Over all counters. Held through a fork, so that no child inherits it from a thread that did not come along.
+_counting = threading.Lock()
+os.register_at_fork(before=_counting.acquire, after_in_parent=_counting.release, after_in_child=_counting.release)
+
+
+class Counter:
+    """A number that several threads may add to, where += would lose some."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self) -> None:
+        """Add one."""
+        with _counting:
+            self.value += 1
 
 
 class _Here(threading.local):

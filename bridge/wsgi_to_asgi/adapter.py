@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
-from asyncio import get_running_loop
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,7 +16,7 @@ from bridge.errors import (
     RequestRefused,
     ServerError,
 )
-from bridge.loop_thread import LoopClosed, Mailbox, PortalCrossing, mailbox_of
+from bridge.loop_thread import Counter, cross_with_anyio, mailbox_here, run_in_thread
 from bridge.wsgi_to_asgi.environ import build_environ
 from bridge.wsgi_to_asgi.exchange import Exchange, set_length
 from bridge.wsgi_to_asgi.request_body import RequestBody, collect, longer_than_declared
@@ -37,11 +33,6 @@ _logger = logging.getLogger("bridge")
 # How long a shutdown waits for exchanges that it has told to stop, in seconds; a view that
 # reads and writes nothing cannot be told.
 _ABORT_GRACE: Final = 5.0
-
-# Over the counters of all adapters: loops in several threads may count at once. It is held through a fork, so
-# that no child inherits it from a thread that did not come along.
-_counting = threading.Lock()
-os.register_at_fork(before=_counting.acquire, after_in_parent=_counting.release, after_in_child=_counting.release)
 
 
 @dataclass(frozen=True)
@@ -108,17 +99,19 @@ class WsgiToAsgi:
             raise ConfigurationError(f"unknown_length is 'spool' or 'stream'; got {unknown_length!r}")
         self.app = app
         self._workers = threads if isinstance(threads, WorkerThreads) else WorkerThreads(threads)
-        self._max_pending = _at_least(0, "max_pending", max_pending)
-        self._request_buffer = _at_least(1, "request_buffer", request_buffer) or 0
-        self._response_buffer = _at_least(1, "response_buffer", response_buffer) or 0
-        self._max_body_size = _at_least(0, "max_body_size", max_body_size)
+        self._max_pending = None if max_pending is None else _number(0, "max_pending", max_pending)
+        self._request_buffer = _number(1, "request_buffer", request_buffer)
+        self._response_buffer = _number(1, "response_buffer", response_buffer)
+        self._max_body_size = None if max_body_size is None else _number(0, "max_body_size", max_body_size)
         self._unknown_length = unknown_length
-        if not drain_timeout >= 0:
+        if not isinstance(drain_timeout, (int, float)) or not drain_timeout >= 0:
             raise ConfigurationError(f"drain_timeout is a number of seconds, 0 or more; got {drain_timeout!r}")
         self._drain_timeout = drain_timeout
-        self._mailbox: Mailbox | None = None  # that of the loop that called last
         self._overloaded = False
-        self._served = self._failed = self._disconnected = self._rejected = 0
+        self._served = Counter()
+        self._failed = Counter()
+        self._disconnected = Counter()
+        self._rejected = Counter()
 
     def stats(self) -> Stats:
         """Return a snapshot of the counters. Any thread; does not block."""
@@ -127,10 +120,10 @@ class WsgiToAsgi:
             threads=workers.threads,
             busy=workers.busy,
             pending=workers.pending,
-            served=self._served,
-            failed=self._failed,
-            disconnected=self._disconnected,
-            rejected=self._rejected,
+            served=self._served.value,
+            failed=self._failed.value,
+            disconnected=self._disconnected.value,
+            rejected=self._rejected.value,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,15 +145,11 @@ class WsgiToAsgi:
             return
         else:
             raise ServerError(f"an ASGI scope is of type http, websocket or lifespan; the server sent {kind!r}")
-        try:
-            loop = get_running_loop()
-        except RuntimeError:
-            await _serve_on_anyio(serve, scope, receive, send)
-            return
-        mailbox = self._mailbox
-        if mailbox is None or mailbox.loop is not loop:
-            mailbox = self._mailbox = mailbox_of(loop)
-        await serve(scope, receive, send, mailbox)
+        mailbox = mailbox_here()
+        if mailbox is not None:
+            await serve(scope, receive, send, mailbox)
+        else:
+            await cross_with_anyio(lambda crossing: serve(scope, receive, send, crossing))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
         try:
@@ -171,40 +160,34 @@ class WsgiToAsgi:
             if _has_no_body(environ):
                 environ["wsgi.input"] = BytesIO()
             elif not await self._take_body(exchange, environ, receive):
-                with _counting:
-                    self._disconnected += 1
+                self._disconnected.add()
                 return
             if not self._workers.submit(exchange, self._max_pending):
                 raise self._overload()
             if self._overloaded and not self._workers.pending:
                 self._overloaded = False
         except RequestRefused as refusal:
-            with _counting:
-                self._rejected += 1
+            self._rejected.add()
             await _answer(refusal, scope["method"], send)
             return
-        except BaseException as error:
-            self._count_failure(cancelled=not isinstance(error, Exception))
+        except Exception:
+            self._failed.add()
+            raise
+        except BaseException:  # cancelled by the server, while the body came in
+            self._disconnected.add()
             raise
         try:
             await exchange.respond(send)
         except BaseException:
-            self._count_failure(cancelled=exchange.disconnected)
+            self._workers.withdraw(exchange)
+            (self._disconnected if exchange.disconnected else self._failed).add()
             raise
-        with _counting:
-            if exchange.disconnected:
-                self._disconnected += 1
-            elif exchange.refused:
-                self._rejected += 1
-            else:
-                self._served += 1
-
-    def _count_failure(self, *, cancelled: bool) -> None:
-        with _counting:
-            if cancelled:
-                self._disconnected += 1
-            else:
-                self._failed += 1
+        if exchange.disconnected:
+            self._disconnected.add()
+        elif exchange.refused:
+            self._rejected.add()
+        else:
+            self._served.add()
 
     def _overload(self) -> Overloaded:
         if not self._overloaded:
@@ -310,23 +293,10 @@ class WsgiToAsgi:
     async def _drain(self, crossing: Crossing) -> None:
         if not self._workers.threads:
             return
-        drained = crossing.waiter()
-        left = 0
-
-        def release() -> None:
-            if not drained.done():
-                drained.set_result(None)
-
-        def drain() -> None:
-            nonlocal left
-            left = self._workers.drain(self, self._drain_timeout, _ABORT_GRACE)
-            # The loop may be closed by now: a server that gave up waiting for this shutdown.
-            with suppress(LoopClosed):
-                crossing.post(release)
-
         # A thread of its own: the loop has to go on, for the exchanges that are to finish.
-        threading.Thread(target=drain, name="bridge-drain", daemon=True).start()
-        await drained
+        left = await run_in_thread(
+            crossing, "bridge-drain", lambda: self._workers.drain(self, self._drain_timeout, _ABORT_GRACE)
+        )
         if left:
             _logger.warning(
                 "%d exchanges still run %g s after the shutdown began and %g s after they were told to stop.",
@@ -334,27 +304,6 @@ class WsgiToAsgi:
                 self._drain_timeout + _ABORT_GRACE,
                 _ABORT_GRACE,
             )
-
-
-async def _serve_on_anyio(
-    serve: Callable[[Scope, Receive, Send, Crossing], Awaitable[None]],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-) -> None:
-    """Serve one connection on an event loop that is not asyncio's."""
-    from anyio import create_task_group
-    from anyio.from_thread import BlockingPortal
-
-    error: Exception | None = None
-    async with create_task_group() as tasks, BlockingPortal() as portal:
-        try:
-            await serve(scope, receive, send, PortalCrossing(portal, tasks))
-        except Exception as raised:  # raised below: the task group would make a group of it
-            error = raised
-        await portal.stop(cancel_remaining=True)
-    if error is not None:
-        raise error
 
 
 def _has_no_body(environ: Environ) -> bool:
@@ -389,7 +338,7 @@ async def _answer(refusal: RequestRefused, method: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else text, "more_body": False})
 
 
-def _at_least(least: int, option: str, value: int | None) -> int | None:
-    if value is not None and (not isinstance(value, int) or value < least):
+def _number(least: int, option: str, value: int) -> int:
+    if not isinstance(value, int) or value < least:
         raise ConfigurationError(f"{option} is a number, {least} or more; got {value!r}")
     return value

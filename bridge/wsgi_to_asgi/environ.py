@@ -70,7 +70,7 @@ def build_environ(scope: Scope) -> Environ:
         ``CONTENT_LENGTH`` is a plain decimal number, or absent.
 
     Raises:
-        BadRequest: the request declares a length that is no length.
+        BadRequest: the request's target has no valid form, or its declared length is none.
         ServerError: ``root_path`` is neither empty nor starts with ``/``.
 
     Source: PEP 3333 "environ Variables"; RFC 3875, 4.1; ASGI HTTP specification, "HTTP Connection Scope".
@@ -82,16 +82,23 @@ def build_environ(scope: Scope) -> Environ:
     scheme = scope.get("scheme") or "http"
     authority = ""
     if path[:1] != "/":
-        path, raw_path, authority = split_absolute_form(path, raw_path)
+        path, raw_path, authority = take_target_apart(path, raw_path)
     if root_path or not path.isascii():
-        environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_mount(path, root_path or "", raw_path)
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = split_mount(
+            path, root_path or "", raw_path, scope.get("app_root_path") or ""
+        )
     else:
         environ["SCRIPT_NAME"] = ""
         environ["PATH_INFO"] = path or "/"
     environ["REQUEST_METHOD"] = scope["method"]
-    environ["QUERY_STRING"] = query = scope.get("query_string", b"").decode("latin-1")
+    environ["QUERY_STRING"] = query = (scope.get("query_string") or b"").decode("latin-1")
     target = scope.get("raw_path")
-    uri = target.decode("latin-1") if target else quote_from_bytes(_encode(path), safe="/%:@!$&'()*+,;=~")
+    if target:
+        uri = target.decode("latin-1")
+        if "?" in uri:
+            uri = uri.partition("?")[0]
+    else:
+        uri = quote_from_bytes(_encode(path), safe="/:@!$&'()*+,;=~") or "/"
     if query:
         uri = f"{uri}?{query}"
     environ["REQUEST_URI"] = environ["RAW_URI"] = uri
@@ -104,7 +111,9 @@ def build_environ(scope: Scope) -> Environ:
 
     server = scope.get("server")
     if server and server[1] is not None:
-        environ["SERVER_NAME"] = server[0]
+        name = server[0]
+        # RFC 3875, 4.1.14: a host as in a URL, so an IPv6 address stands in brackets
+        environ["SERVER_NAME"] = f"[{name}]" if ":" in name and name[0] != "[" else name
         environ["SERVER_PORT"] = str(server[1])
     else:  # a UNIX socket has a path and no port, yet both variables may never be empty (PEP 3333)
         environ["SERVER_NAME"] = "localhost"
@@ -112,22 +121,19 @@ def build_environ(scope: Scope) -> Environ:
     client = scope.get("client")
     if client:
         environ["REMOTE_ADDR"] = client[0]
-        environ["REMOTE_PORT"] = str(client[1])
+        if client[1] is not None:
+            environ["REMOTE_PORT"] = str(client[1])
     else:  # required by RFC 3875, 4.1.8, and read without a default by much code
         environ["REMOTE_ADDR"] = ""
 
     add_headers(environ, scope["headers"])
     if authority:  # RFC 9112, 3.2.2: the target's authority replaces the Host field
         environ["HTTP_HOST"] = authority
-    length = environ.get("CONTENT_LENGTH")
-    if length is not None and not (length.isascii() and length.isdigit()):
-        if length == "":
-            del environ["CONTENT_LENGTH"]
-        else:
-            try:
-                environ["CONTENT_LENGTH"] = str(parse_content_length(length))
-            except ValueError as error:
-                raise BadRequest(str(error)) from None
+    if "CONTENT_LENGTH" in environ:
+        try:
+            environ["CONTENT_LENGTH"] = str(parse_content_length(environ["CONTENT_LENGTH"]))
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
     extensions = scope.get("extensions")
     if extensions and "tls" in extensions:
         environ.update(tls_variables(extensions["tls"]))
@@ -190,7 +196,7 @@ _KEYS: Final[dict[bytes, str]] = {
 }
 
 
-def split_mount(path: str, root_path: str, raw_path: bytes | None = None) -> tuple[str, str]:
+def split_mount(path: str, root_path: str, raw_path: bytes | None = None, app_root_path: str = "") -> tuple[str, str]:
     """Split an ASGI path into ``SCRIPT_NAME`` and ``PATH_INFO``.
 
     Args:
@@ -198,6 +204,8 @@ def split_mount(path: str, root_path: str, raw_path: bytes | None = None) -> tup
         root_path: ``scope["root_path"]``; ``""`` when nothing is mounted.
         raw_path: ``scope["raw_path"]``. Where it says the same as *path*, with or without the mount, the
             bytes come from it: *path* holds U+FFFD for each byte that is not UTF-8.
+        app_root_path: the part of *root_path* that is the server's own, which Starlette names when it mounts:
+            its mounts leave their part in the path even where the server leaves its own out.
 
     Returns:
         ``(script_name, path_info)`` as native strings. The mount ends at a segment border, and only a path
@@ -213,21 +221,33 @@ def split_mount(path: str, root_path: str, raw_path: bytes | None = None) -> tup
         raise ServerError(f"root_path must be empty or start with '/'; the server sent {root_path!r}")
     script_name = _native(mount)
     path_info = path if path.isascii() else _native_path(path, mount, raw_path)
-    if mount and (path_info == script_name or path_info.startswith(script_name + "/")):
-        path_info = path_info[len(script_name) :]
+    if mount:
+        cut = _without(path_info, script_name)
+        outer = _native(app_root_path.rstrip("/"))
+        if cut is None and outer and script_name.startswith(outer):
+            cut = _without(path_info, script_name[len(outer) :])
+        if cut is not None:
+            path_info = cut
     if not path_info and not script_name:
         path_info = "/"
     return script_name, path_info
+
+
+def _without(path: str, mount: str) -> str | None:
+    """Return what follows *mount* in *path*, None where the path is not below it."""
+    if path == mount or path.startswith(mount + "/"):
+        return path[len(mount) :]
+    return None
 
 
 def _native_path(path: str, mount: str, raw_path: bytes | None) -> str:
     if raw_path:
         exact = unquote_to_bytes(raw_path.partition(b"?")[0])
         native = exact.decode("latin-1")
-        # The third form is that of servers which decode paths as latin-1 (Tremolo).
+        # Servers decode paths as UTF-8, or as latin-1 (Tremolo); the mount may have been cut from path only.
         if path == exact.decode("utf-8", "replace") or path == native:
             return native
-        if mount and mount + path == exact.decode("utf-8", "replace"):
+        if mount and (mount + path == exact.decode("utf-8", "replace") or _native(mount) + path == native):
             return native
     return _native(path)
 
@@ -246,19 +266,24 @@ def _native(text: str) -> str:
 _ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#]*)")
 
 
-def split_absolute_form(path: str, raw_path: bytes | None) -> tuple[str, bytes | None, str]:
-    """Take the authority off a path that a server left in absolute form.
+def take_target_apart(path: str, raw_path: bytes | None) -> tuple[str, bytes | None, str]:
+    """Find the path in a request target that is not just a path.
 
     Returns:
-        ``(path, raw_path, authority)``. *authority* is ``""`` for any other form: ``*``, ``host:port``, an empty
-        path; those are returned as they came.
+        ``(path, raw_path, authority)``. *authority* is ``""`` but for the absolute form, which most servers leave
+        whole in ``path``. The asterisk form has an empty path.
 
-    Source: RFC 9112, 3.2.2, "absolute-form".
+    Raises:
+        BadRequest: it has none of the forms that a request to an origin server can have.
+
+    Source: RFC 9112, 3.2 and 3.3.
     """
+    if path in ("", "*"):
+        return "", None, ""
     match = _ABSOLUTE_FORM.match(path)
-    if match is None:
-        return path, raw_path, ""
-    rest = path[match.end() :] or "/"
+    rest = match and (path[match.end() :] or "/")
+    if not match or not rest or rest[0] != "/":
+        raise BadRequest(f"a request target starts with '/' or a scheme, or is '*'; got {path!r}")
     if raw_path:
         raw_path = b"/" + raw_path.split(b"/", 3)[3] if raw_path.count(b"/") >= 3 else b"/"
     return rest, raw_path, _native(match[1].rpartition("@")[2])
@@ -298,5 +323,5 @@ def tls_variables(tls: Mapping[str, Any]) -> Environ:
     if tls.get("client_cert_error"):
         variables["SSL_CLIENT_VERIFY"] = f"FAILED:{_native(tls['client_cert_error'])}"
     else:
-        variables["SSL_CLIENT_VERIFY"] = "SUCCESS" if chain else "NONE"
+        variables["SSL_CLIENT_VERIFY"] = "SUCCESS" if chain or tls.get("client_cert_name") else "NONE"
     return variables

@@ -27,6 +27,9 @@ _logger = logging.getLogger("bridge")
 # What an application raises that was told that nobody waits for it any more; the last two from run_async().
 _TOLD_TO_STOP: Final = (ClientDisconnected, CancelledError, CallCancelled)
 
+# Iterables that hold their whole body. Exactly these: a subclass may have a close(), or make its chunks as it goes.
+_WHOLE: Final[tuple[type[Any], ...]] = (list, tuple)
+
 # A chunk larger than this leaves in pieces, so that the server's own buffer holds one piece of it and not a copy.
 _PIECE: Final = 1 << 18
 
@@ -179,14 +182,15 @@ class Exchange(Response):
                 task.cancel()
             await self._stop_listening()
             raise
-        self._detached = True
-        await self._stop_listening()
+        # Taken before the worker thread can see that nobody waits for it any more.
         failure = self._failure()
-        if failure is not None:
-            try:
+        self._detached = True
+        try:
+            await self._stop_listening()
+            if failure is not None:
                 raise failure
-            finally:
-                del failure  # the traceback holds this frame: without this it would hold itself
+        finally:
+            del failure  # the traceback holds this frame: without this it would hold itself
 
     def _failure(self) -> BaseException | None:
         """What an exchange that ran to its end has to raise."""
@@ -301,9 +305,8 @@ class Exchange(Response):
         if self._spool and not self._spool_body():
             return
         iterable: Any = self._application(self._environ, self._start_response)
-        kind: type[Any] = type(iterable)
         try:
-            if kind is list or kind is tuple:
+            if type(iterable) in _WHOLE:
                 self._put_whole(iterable)
                 return  # neither has a close()
             for chunk in _iterate(iterable):

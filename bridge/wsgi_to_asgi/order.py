@@ -22,7 +22,6 @@ class Signal(IntEnum):
     START = auto()  # start_response
     RESTART = auto()  # start_response with exc_info
     CHUNK = auto()  # a chunk that is not empty
-    WHOLE = auto()  # the whole body at once, not empty
     END = auto()  # the iterable is exhausted, or nothing more may follow
 
 
@@ -32,7 +31,6 @@ NEXT: Final[dict[tuple[Phase, Signal], Phase]] = {
     (Phase.IDLE, Signal.RESTART): Phase.HELD,
     (Phase.HELD, Signal.RESTART): Phase.HELD,  # nothing sent: replace it
     (Phase.HELD, Signal.CHUNK): Phase.SENT,
-    (Phase.HELD, Signal.WHOLE): Phase.DONE,
     (Phase.HELD, Signal.END): Phase.DONE,  # empty body: the start message still goes out
     (Phase.SENT, Signal.CHUNK): Phase.SENT,
     (Phase.SENT, Signal.END): Phase.DONE,

@@ -22,7 +22,9 @@ _logger = logging.getLogger("bridge")
 
 # Bound once: the lookup of an Enum member costs as much as the decision it is for.
 _IDLE, _HELD, _SENT, _DONE = order.Phase
-_START, _RESTART, _CHUNK, _WHOLE, _END = order.Signal
+_START, _RESTART, _CHUNK, _END = order.Signal
+# A body that is there as a whole is its only chunk and its end at once.
+_AFTER_WHOLE = NEXT[NEXT[_HELD, _CHUNK], _END]
 
 
 class Response:
@@ -149,7 +151,7 @@ class Response:
                 # Nothing has left yet, so this can still be an error page instead of a cut connection.
                 raise self._too_short(total)
             if 0 < total <= self._limit and total == self._length and self._gone is None:
-                self._phase = NEXT[_HELD, _WHOLE]
+                self._phase = _AFTER_WHOLE
                 self._chunks.append(chunks[0] if len(chunks) == 1 else b"".join(chunks))
                 self._produced = total
                 self._released = self._ended = True

@@ -41,8 +41,9 @@ def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseH
 
     Source: PEP 3333, "The start_response() Callable"; ASGI HTTP specification, "Response Start".
     """
-    code = _statuses.get(status)
-    if code is None:
+    try:
+        code = _statuses[status]
+    except (KeyError, TypeError):  # TypeError: what is no text may not be hashable
         code = _learn_status(status)
     length = None
     translated: list[tuple[bytes, bytes]] = []
@@ -65,6 +66,8 @@ def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseH
                 if length is not None:
                     continue
                 length = declared
+                translated.append((key, b"%d" % declared))
+                continue
             translated.append((key, encode_value(value)))
     except ValueError as error:
         raise ApplicationError(f"the application gave start_response() a bad header: {error}") from None

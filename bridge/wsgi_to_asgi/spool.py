@@ -26,9 +26,9 @@ def spool(source: io.BufferedIOBase, memory: int) -> tuple[IO[bytes], int]:
                 # Imported here: it is as large as all of bridge, and most processes never need it.
                 import tempfile
 
-                overflow = tempfile.TemporaryFile(prefix="bridge-")  # noqa: SIM115 - the caller closes it
-                overflow.write(file.getvalue())
-                file = overflow
+                begun = file.getvalue()
+                file = tempfile.TemporaryFile(prefix="bridge-")  # noqa: SIM115 - the caller closes it
+                file.write(begun)
             file.write(piece)
             size += len(piece)
         file.seek(0)

@@ -63,11 +63,16 @@ class _Crew:
         self.queue: SimpleQueue[Job | None] = SimpleQueue()
         # Queued or running. A set, because its add, discard and len are atomic where += on an int is not.
         self.jobs: set[Job] = set()
+        # Those of them that are queued. Whoever removes a job from it, worker thread or withdraw(), has it.
+        self.waiting: set[Job] = set()
         self.threads: list[threading.Thread] = []  # under the lock of WorkerThreads
 
     def hire(self) -> None:
         thread = threading.Thread(
-            target=_work, args=(self.queue, self.jobs), name=f"bridge-worker-{len(self.threads)}", daemon=True
+            target=_work,
+            args=(self.queue, self.waiting, self.jobs),
+            name=f"bridge-worker-{len(self.threads)}",
+            daemon=True,
         )
         try:
             thread.start()
@@ -95,7 +100,7 @@ class _Crew:
         return not any(thread.is_alive() for thread in self.threads)
 
 
-def _work(queue: SimpleQueue[Job | None], jobs: set[Job]) -> None:
+def _work(queue: SimpleQueue[Job | None], waiting: set[Job], jobs: set[Job]) -> None:
     # Imported in the first worker thread: it costs more than importing all of bridge, and asynchronous
     # views need it before they know it (Flask imports it inside the view's wrapper).
     from asgiref.sync import SyncToAsync
@@ -108,6 +113,11 @@ def _work(queue: SimpleQueue[Job | None], jobs: set[Job]) -> None:
         job = queue.get()
         if job is None:
             return
+        try:
+            waiting.remove(job)
+        except KeyError:  # withdrawn
+            del job
+            continue
         if job.crossing is not crossing:
             here.crossing = crossing = job.crossing
             asgiref_thread.main_event_loop = crossing.loop
@@ -154,8 +164,18 @@ class WorkerThreads:
             if len(crew.threads) < crew.size and len(jobs) >= len(crew.threads):
                 crew.hire()
             jobs.add(job)
+            crew.waiting.add(job)
             crew.queue.put(job)
         return True
+
+    def withdraw(self, job: Job) -> None:
+        """Give the place of an exchange back that no thread has begun. Does not block."""
+        crew = self._crew
+        try:
+            crew.waiting.remove(job)
+        except KeyError:  # a thread has it
+            return
+        crew.jobs.discard(job)
 
     def full(self, max_pending: int | None) -> bool:
         """Whether submit() would refuse."""
