@@ -307,13 +307,16 @@ class WsgiToAsgi:
 
 
 def _has_no_body(environ: Environ) -> bool:
-    """Whether the head alone says that no body follows. Source: RFC 9112, 6.3; HTTP/2 has no such rule."""
-    length = environ.get("CONTENT_LENGTH")
-    if "HTTP_TRANSFER_ENCODING" in environ:
+    """Whether the head alone says that no body follows.
+
+    Source: RFC 9112, 6.3. Over HTTP/2 and 3 it cannot: there the end of the request is a frame (RFC 9113, 8.1).
+    """
+    if "HTTP_TRANSFER_ENCODING" in environ or not environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
         return False
-    if length is not None:
-        return int(length) == 0
-    return environ["REQUEST_METHOD"] in ("GET", "HEAD") and environ["SERVER_PROTOCOL"].startswith("HTTP/1")
+    length = environ.get("CONTENT_LENGTH")
+    if length is None:
+        return environ["REQUEST_METHOD"] in ("GET", "HEAD")
+    return bool(length == "0")
 
 
 def _waits_for_continue(environ: Environ) -> bool:

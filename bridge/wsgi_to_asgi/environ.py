@@ -263,7 +263,7 @@ def _native(text: str) -> str:
     return text if text.isascii() else _encode(text).decode("latin-1")
 
 
-_ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#]*)")
+_ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#\x00-\x20\x7f]+)")
 
 
 def take_target_apart(path: str, raw_path: bytes | None) -> tuple[str, bytes | None, str]:
@@ -280,13 +280,17 @@ def take_target_apart(path: str, raw_path: bytes | None) -> tuple[str, bytes | N
     """
     if path in ("", "*"):
         return "", None, ""
-    match = _ABSOLUTE_FORM.match(path)
-    rest = match and (path[match.end() :] or "/")
-    if not match or not rest or rest[0] != "/":
-        raise BadRequest(f"a request target starts with '/' or a scheme, or is '*'; got {path!r}")
-    if raw_path:
-        raw_path = b"/" + raw_path.split(b"/", 3)[3] if raw_path.count(b"/") >= 3 else b"/"
-    return rest, raw_path, _native(match[1].rpartition("@")[2])
+    # From raw_path if there is one: in path the escapes are gone, those of the authority among them.
+    target = raw_path.partition(b"?")[0].decode("latin-1") if raw_path else path
+    match = _ABSOLUTE_FORM.match(target)
+    rest = target[match.end() :] or "/" if match else ""
+    if not match or rest[0] != "/":
+        raise BadRequest(f"a request target starts with '/' or a scheme and a host, or is '*'; got {path!r}")
+    authority = _native(match[1].rpartition("@")[2])
+    if not raw_path:
+        return rest, None, authority
+    raw_rest = rest.encode("latin-1")
+    return unquote_to_bytes(raw_rest).decode("utf-8", "replace"), raw_rest, authority
 
 
 _TLS_VERSIONS: Final = {

@@ -48,6 +48,7 @@ class RequestBody(io.RawIOBase):
         self._begin = begin  # worker thread, until the first read
         self._chunks: deque[bytes] = deque()  # append: event loop; popleft: worker thread
         self._rest = memoryview(b"")  # worker thread: what is left of the chunk it took last
+        self._last = b""  # event loop: the chunk that reaches the declared length, until the server says the end
         self._received = 0  # event loop
         self._consumed = 0  # worker thread
         self._complete = False  # event loop; set after the last chunk is in
@@ -66,7 +67,7 @@ class RequestBody(io.RawIOBase):
     async def pump(self, receive: Callable[[], Awaitable[Any]]) -> bool:
         """Take messages until the body is complete; return False if the client went away before."""
         while not self._complete:
-            if self._received - self._consumed >= self._limit:
+            if self._received - self._consumed >= self._limit and not self._last:
                 self._room = self._crossing.waiter()
                 # Looked at again, now that the worker thread can see the waiter: what it consumed
                 # before could not release it.
@@ -84,21 +85,30 @@ class RequestBody(io.RawIOBase):
 
     def feed(self, chunk: bytes, more: bool) -> None:
         """Take what one ``http.request`` message holds."""
-        if chunk:
-            self._received += len(chunk)
-            self._chunks.append(chunk)
+        self._received += len(chunk)
         length = self._length
-        if length is not None:
-            if self._received > length:
-                self.abort(longer_than_declared(length, self._received))
-                return
-            if not more and self._received < length:
-                self.abort(ClientDisconnected(f"the request body ended after {self._received} of {length} bytes"))
-                return
-        elif self._max_size is not None and self._received > self._max_size:
+        # The chunk that goes too far is not handed over: reads then fail before they have a whole body.
+        if length is not None and self._received > length:
+            self.abort(longer_than_declared(length, self._received))
+            return
+        if length is None and self._max_size is not None and self._received > self._max_size:
             self.abort(BodyTooLarge(f"the request body is longer than max_body_size, {self._max_size} bytes"))
             return
+        if more and self._received == length:
+            # Whether this is the end is for the server to say: the next message may bring more than was
+            # declared, and over HTTP/2 Hypercorn loses the connection if the answer is quicker than
+            # the frame that ends the request.
+            self._last = chunk or self._last
+            return
+        if self._last:
+            self._chunks.append(self._last)
+            self._last = b""
+        if chunk:
+            self._chunks.append(chunk)
         if not more:
+            if length is not None and self._received < length:
+                self.abort(ClientDisconnected(f"the request body ended after {self._received} of {length} bytes"))
+                return
             self._complete = True
         self._wake()
 
@@ -139,21 +149,22 @@ class RequestBody(io.RawIOBase):
         self._rest = rest[size:]
         self._consumed += size
         if self._room is not None and self._received - self._consumed < self._limit:
-            try:
-                self._crossing.post(self._make_room)
-            except LoopClosed:
-                raise ClientDisconnected("the server's event loop was closed during the exchange") from None
+            self._post(self._make_room)
         return size
+
+    def _post(self, letter: Callable[[], object]) -> None:
+        try:
+            self._crossing.post(letter)
+        except LoopClosed:
+            # Found out by the wait that follows, or by the next read: what has arrived can still be read.
+            self.abort(ClientDisconnected("the server's event loop was closed during the exchange"))
 
     def _next(self) -> memoryview:
         chunks = self._chunks
         while not chunks:
             if self._begin is not None:
                 begin, self._begin = self._begin, None
-                try:
-                    self._crossing.post(begin)
-                except LoopClosed:
-                    raise ClientDisconnected("the server's event loop was closed during the exchange") from None
+                self._post(begin)
             # Announced before the last look, and the loop looks at it after its last append: either this
             # look sees the chunk, or the loop sees the announcement. The end is looked at before the chunks,
             # as the loop sets it after them: the other order loses a chunk that comes in between.

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from bridge.loop_thread import Crossing
 
-# How long the interpreter's exit waits for exchanges that still run, in seconds. Their loop is gone by
-# then, so what they read and write fails; this is for a view in the middle of its work.
+# How long the interpreter's exit waits for exchanges that still run, in seconds. What they read and write
+# fails by then; this is for a view in the middle of its work.
 EXIT_TIMEOUT: Final = 30.0
 
 
@@ -229,6 +229,11 @@ class WorkerThreads:
         crew.join(grace)
         return len(crew.jobs_of(owner))
 
+    def abort(self, reason: str) -> None:
+        """Make the next read and write of every exchange fail. Does not wait."""
+        for job in self._crew.jobs.copy():
+            job.abort(reason)
+
     def _replace_crew(self) -> _Crew:
         with self._lock:
             crew = self._crew
@@ -261,6 +266,9 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     deadline = time.monotonic() + EXIT_TIMEOUT
+    for workers in list(_all):
+        # At once, and not when the time is over: no loop is left to take what they write.
+        workers.abort("the process ends")
     for workers in list(_all):
         workers.close(max(0.0, deadline - time.monotonic()))
 
