@@ -1,0 +1,1 @@
+"""The conformance suite and the compatibility matrix: imports bridge, is never imported by it."""
