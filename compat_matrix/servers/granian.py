@@ -1,0 +1,54 @@
+"""Granian: a server written in Rust, as an ASGI and as a WSGI server."""
+
+import re
+import sys
+
+from compat_matrix.servers.recipe import Recipe
+
+# "Listening at" comes from the parent before the worker process has imported anything.
+_READY = re.compile(r"Started worker-1\b")
+
+
+def _asgi(target: str, port: int) -> list[str]:
+    # fmt: off
+    return [
+        sys.executable, "-m", "granian", "--interface", "asgi",
+        "--host", "127.0.0.1", "--port", str(port), target,
+    ]
+    # fmt: on
+
+
+def _wsgi(target: str, port: int) -> list[str]:
+    # fmt: off
+    return [
+        sys.executable, "-m", "granian", "--interface", "wsgi",
+        "--host", "127.0.0.1", "--port", str(port), target,
+    ]
+    # fmt: on
+
+
+GRANIAN = Recipe(
+    name="granian",
+    interface="asgi",
+    package="granian",
+    command=_asgi,
+    ready=_READY,
+    http2=True,
+    lifespan=True,
+    event_loop="asyncio",
+    mount_option="--url-path-prefix",
+    listens_late=True,
+    messages_ahead=32,
+)
+
+GRANIAN_WSGI = Recipe(
+    name="granian-wsgi",
+    interface="wsgi",
+    package="granian",
+    command=_wsgi,
+    ready=_READY,
+    http2=True,
+    lifespan=False,
+    event_loop="none",
+    listens_late=True,
+)
