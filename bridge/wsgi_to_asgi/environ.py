@@ -81,6 +81,10 @@ def build_environ(scope: Scope) -> Environ:
     raw_path = scope.get("raw_path")
     scheme = scope.get("scheme") or "http"
     authority = ""
+    if root_path and _is_no_path(path.removeprefix(root_path)):
+        # Uvicorn puts its root_path before whatever was requested: "/app*", "/apphttp://host/path".
+        path = path.removeprefix(root_path)
+        raw_path = raw_path and raw_path.removeprefix(root_path.encode())
     if path[:1] != "/":
         path, raw_path, authority = take_target_apart(path, raw_path)
     if root_path or not path.isascii():
@@ -264,6 +268,10 @@ def _native(text: str) -> str:
 
 
 _ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#\x00-\x20\x7f]+)")
+
+
+def _is_no_path(target: str) -> bool:
+    return target == "*" or _ABSOLUTE_FORM.match(target) is not None
 
 
 def take_target_apart(path: str, raw_path: bytes | None) -> tuple[str, bytes | None, str]:

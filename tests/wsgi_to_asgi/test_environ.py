@@ -204,6 +204,21 @@ def test_absolute_form_is_cut_before_the_mount() -> None:
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", "/caf\xc3\xa9")
 
 
+@pytest.mark.parametrize(
+    ("target", "path_info"),
+    [
+        pytest.param(b"/app*", "", id="asterisk form"),
+        pytest.param(b"/apphttp://example.org/a", "/a", id="absolute form"),
+        pytest.param(b"/apphttp://example.org/app/a", "/a", id="absolute form that names the mount"),
+    ],
+)
+def test_mount_may_stand_before_a_target_that_is_no_path(target: bytes, path_info: str) -> None:
+    """Uvicorn puts --root-path before the whole target, whatever its form (RFC 9112, 3.2)."""
+    environ = build_environ(target_scope(target, root_path="/app"))
+
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", path_info)
+
+
 def test_host_in_the_target_brings_in_no_control_characters() -> None:
     """RFC 9110, 5.5: no field value has them, so no application expects them in HTTP_HOST. Here raw_path is missing."""
     with pytest.raises(BadRequest):

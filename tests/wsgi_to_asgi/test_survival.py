@@ -95,7 +95,9 @@ def test_two_event_loops_at_once(first: Callable[..., Any], second: Callable[...
 # -- processes --------------------------------------------------------------------------------------------------
 
 PREAMBLE = """
-import asyncio, os, sys, threading
+import asyncio, logging, os, sys, threading
+# "Executing ... took 0.1 seconds", which is the import of what a new process uses for the first time.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 from bridge import WsgiToAsgi, run_async
 from tests.asgi import FakeServer, bridge_threads, serve
 
@@ -262,7 +264,6 @@ atexit.register(go.set)  # called first, since it is registered last
 def test_interpreter_ends_with_a_view_that_waits_for_a_closed_loop(waits: str) -> None:
     """A loop may be closed without a word to its tasks: at exit nobody can release such a view but the bridge."""
     out = run_script(f"""
-import logging
 logging.disable()  # asyncio: "Task was destroyed", which is what this is about
 waiting = threading.Event()
 
