@@ -1,11 +1,13 @@
 """Every end-to-end test runs once for each ASGI server and each HTTP version that it speaks."""
 
 import re
+import signal
 import socket
 import ssl
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from types import FrameType
 
 import httpx
 import pytest
@@ -57,7 +59,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 pytest.param(
                     *((recipe, version) if by_version else (recipe,)),
                     id=recipe.name if version == "1.1" else f"{recipe.name}-h2",
-                    marks=[pytest.mark.xfail(reason=known.reason, raises=known.raises)] if known else [],
+                    marks=[pytest.mark.xfail(reason=known.reason, raises=known.raises, strict=True)] if known else [],
                 )
             )
     metafunc.parametrize("recipe,http_version" if by_version else "recipe", cases)
@@ -70,6 +72,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and _SERVER in item.stash:
         report.sections.append(("log of the server", item.stash[_SERVER].log()[-10_000:]))
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ended_in_order() -> Iterator[None]:
+    """End the servers when the test run is ended by SIGTERM: by default that skips every teardown."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        pytest.exit(f"signal {number}")
+
+    before = signal.signal(signal.SIGTERM, leave)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 class Servers:

@@ -50,9 +50,9 @@ def test_exc_info_after_the_headers_is_raised_and_cuts_the_response(cut_client: 
             b"".join(chunks)
 
 
-def test_body_shorter_than_its_length_is_never_a_complete_response(cut_client: httpx.Client) -> None:
+def test_body_shorter_than_its_length_is_never_a_complete_response(client: httpx.Client) -> None:
     """RFC 9112, 8: it ends before the declared length. A 500 is as good while nothing was sent."""
-    with cut_client.stream("GET", "/too-short") as response:
+    with client.stream("GET", "/too-short") as response:
         if response.status_code == 200:
             with pytest.raises(httpx.RemoteProtocolError):
                 response.read()
