@@ -7,13 +7,13 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import CancelledError
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from bridge.errors import NoEventLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 
     from anyio import CancelScope
     from anyio.abc import TaskGroup
@@ -68,6 +68,10 @@ class Crossing(Protocol):
 
     def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         """Await ``function(*args)`` on the loop and block for its result. Worker thread only."""
+        ...
+
+    def cancel_calls(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        """Cancel what one exchange waits for: *tasks* are asgiref's. Event loop thread only."""
         ...
 
 
@@ -134,6 +138,10 @@ class Mailbox:
             return await function(*args)
 
         return async_to_sync(awaiting)()
+
+    def cancel_calls(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        for task in list(tasks):
+            task.cancel()
 
 
 _mailboxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
@@ -208,8 +216,7 @@ class AnyioCrossing:
 
         return run(awaiting, token=self._token)
 
-    def cancel_calls(self) -> None:
-        """Cancel what run_async() waits for: the exchange is over. Event loop thread only."""
+    def cancel_calls(self, tasks: Sequence[asyncio.Task[Any]] = ()) -> None:
         for scope in self._calls:
             scope.cancel()
 
@@ -304,9 +311,12 @@ class Signal:
         # A queue and not a lock: a token put in twice is harmless, a lock released twice is an error.
         self._tokens: SimpleQueue[None] = SimpleQueue()
 
-    def wait(self) -> None:
-        """Block until wake() was called; the caller checks for what it waits, and waits again."""
-        self._tokens.get()
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until wake() was called, or for *timeout* seconds; the caller looks whether to wait again."""
+        try:
+            self._tokens.get(timeout=timeout)
+        except Empty:
+            pass
 
     def wake(self) -> None:
         """Release the thread that waits, or the next that will."""

@@ -98,6 +98,7 @@ class WsgiToAsgi:
         if unknown_length not in ("spool", "stream"):
             raise ConfigurationError(f"unknown_length is 'spool' or 'stream'; got {unknown_length!r}")
         self.app = app
+        self._owns_workers = not isinstance(threads, WorkerThreads)
         self._workers = threads if isinstance(threads, WorkerThreads) else WorkerThreads(threads)
         self._max_pending = None if max_pending is None else _number(0, "max_pending", max_pending)
         self._request_buffer = _number(1, "request_buffer", request_buffer)
@@ -294,9 +295,7 @@ class WsgiToAsgi:
         if not self._workers.threads:
             return
         # A thread of its own: the loop has to go on, for the exchanges that are to finish.
-        left = await run_in_thread(
-            crossing, "bridge-drain", lambda: self._workers.drain(self, self._drain_timeout, _ABORT_GRACE)
-        )
+        left = await run_in_thread(crossing, "bridge-drain", self._end_exchanges)
         if left:
             _logger.warning(
                 "%d exchanges still run %g s after the shutdown began and %g s after they were told to stop.",
@@ -304,6 +303,12 @@ class WsgiToAsgi:
                 self._drain_timeout + _ABORT_GRACE,
                 _ABORT_GRACE,
             )
+
+    def _end_exchanges(self) -> int:
+        left = self._workers.drain(self, self._drain_timeout, _ABORT_GRACE)
+        if self._owns_workers:
+            self._workers.close(0 if left else _ABORT_GRACE)
+        return left
 
 
 def _has_no_body(environ: Environ) -> bool:

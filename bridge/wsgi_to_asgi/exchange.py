@@ -9,6 +9,7 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.errors import ApplicationError, BodyTooLarge, ClientDisconnected
+from bridge.loop_thread import LoopClosed
 from bridge.wsgi_to_asgi.response import Response, what
 from bridge.wsgi_to_asgi.spool import spool
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import IO
 
-    from bridge.loop_thread import Crossing, Task, Waiter
+    from bridge.loop_thread import Crossing, Signal, Task, Waiter
     from bridge.protocols import Environ, Receive, Send, WsgiApplication
     from bridge.wsgi_to_asgi.request_body import RequestBody
 
@@ -57,6 +58,7 @@ class Exchange(Response):
         "disconnected",
         "owner",
         "refused",
+        "watchers",
     )
 
     def __init__(
@@ -93,6 +95,9 @@ class Exchange(Response):
         self._detached = False  # the coroutine has left
         self._receive_error: BaseException | None = None
         self.disconnected = False
+
+        # The thread of a shutdown writes.
+        self.watchers: tuple[Signal, ...] = ()
 
     # -- event loop thread ------------------------------------------------------------------------------------
 
@@ -178,8 +183,7 @@ class Exchange(Response):
                 self._report_error()
             if isinstance(error, GeneratorExit):
                 raise  # the coroutine was thrown away with its loop: there is nothing left to wait on
-            for task in list(self.async_tasks):
-                task.cancel()
+            self._cancel_calls()
             await self._stop_listening()
             raise
         # Taken before the worker thread can see that nobody waits for it any more.
@@ -213,6 +217,9 @@ class Exchange(Response):
                 return b""
         return body[start:]
 
+    def _cancel_calls(self) -> None:
+        self.crossing.cancel_calls(self.async_tasks)
+
     async def _stop_listening(self) -> None:
         if self._listener is not None:
             await self.crossing.finish(self._listener)
@@ -237,9 +244,10 @@ class Exchange(Response):
 
     async def _listen(self) -> None:
         try:
-            if self._body is None or await self._body.pump(self._receive):
-                while (await self._receive())["type"] != "http.disconnect":
-                    pass
+            if self._body is not None and not await self._body.pump(self._receive):
+                pass
+            elif not await _watch(self._receive):
+                return
         except Exception as error:
             if self._leaving:
                 return
@@ -266,6 +274,13 @@ class Exchange(Response):
         if self._room is not None:
             self._room.wake()
 
+    def cancel_calls(self) -> None:
+        """Cancel the asynchronous code that the application waits for. Any thread but the loop's."""
+        try:
+            self.crossing.post(self._cancel_calls)
+        except LoopClosed:
+            pass  # it went with the loop
+
     # -- worker thread ----------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -273,11 +288,13 @@ class Exchange(Response):
         if self._gone is not None:
             return
         try:
-            self._context.run(self._run)
+            try:
+                self._context.run(self._run)
+            finally:
+                if self._spooled is not None:
+                    self._spooled.close()
         except BaseException as error:
             self._fail(error)
-        if self._spooled is not None:
-            self._spooled.close()
 
     def finish(self) -> None:
         """Tell the loop that the worker thread has left."""
@@ -288,6 +305,8 @@ class Exchange(Response):
         # Both sides set their flag and then look at the other's, so one of them at least reports.
         if self._detached:
             self._report_error()
+        for watcher in self.watchers:
+            watcher.wake()
 
     def _report_error(self) -> None:
         error = self._take_error()
@@ -328,7 +347,7 @@ class Exchange(Response):
         if not isinstance(error, Exception):
             # SystemExit, KeyboardInterrupt, CancelledError, GeneratorExit: on the loop each would end
             # something larger than this exchange.
-            converted = ApplicationError(f"the application raised {type(error).__name__}: {error}")
+            converted = ApplicationError(f"the application raised {type(error).__name__}")
             converted.__cause__ = error
             error = converted
         self._errors = [error]
@@ -354,6 +373,19 @@ def set_length(environ: Environ, size: int) -> None:
     environ["CONTENT_LENGTH"] = str(size)
     # Bottle and others take the framing apart again where they find this.
     environ.pop("HTTP_TRANSFER_ENCODING", None)
+
+
+async def _watch(receive: Receive) -> bool:
+    """Wait until the client goes away; return False if *receive* cannot tell."""
+    ended = False
+    while (message := await receive())["type"] != "http.disconnect":
+        if not message.get("more_body", False):
+            if ended:
+                # The request ends once. A middleware that replays it at every call never says
+                # http.disconnect, and may never give the loop a turn.
+                return False
+            ended = True
+    return True
 
 
 def _iterate(iterable: Iterable[bytes]) -> Iterator[bytes]:

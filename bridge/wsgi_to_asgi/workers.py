@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bridge.errors import ConfigurationError
-from bridge.loop_thread import here, reset_mailboxes
+from bridge.loop_thread import Signal, here, reset_mailboxes
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,6 +53,13 @@ class Job(Protocol):
     def abort(self, reason: str) -> None:
         """Make its next read and write fail. Any thread."""
         ...
+
+    def cancel_calls(self) -> None:
+        """Cancel the asynchronous code that it waits for. Any thread but the loop's."""
+        ...
+
+    watchers: tuple[Signal, ...]
+    """What finish() wakes."""
 
 
 class _Crew:
@@ -123,11 +130,13 @@ def _work(queue: SimpleQueue[Job | None], waiting: set[Job], jobs: set[Job]) -> 
             asgiref_thread.main_event_loop = crossing.loop
         # asgiref adds the tasks of async views here, so that a cancelled exchange can cancel them.
         asgiref_thread.task_context = job.async_tasks
-        job.run()
-        # Discarded before the loop hears of the end: whoever knows that this exchange is over must
-        # find the thread free, or a limit of one would refuse every second request.
-        jobs.discard(job)
-        job.finish()
+        try:
+            job.run()
+        finally:
+            # Discarded before the loop hears of the end: whoever knows that this exchange is over must
+            # find the thread free, or a limit of one would refuse every second request.
+            jobs.discard(job)
+            job.finish()
         # Otherwise an idle thread keeps the last exchange, and so its application, from being collected.
         del job
 
@@ -168,14 +177,15 @@ class WorkerThreads:
             crew.queue.put(job)
         return True
 
-    def withdraw(self, job: Job) -> None:
-        """Give the place of an exchange back that no thread has begun. Does not block."""
+    def withdraw(self, job: Job) -> bool:
+        """Give the place of an exchange back that no thread has begun; return whether that was so. Does not block."""
         crew = self._crew
         try:
             crew.waiting.remove(job)
         except KeyError:  # a thread has it
-            return
+            return False
         crew.jobs.discard(job)
+        return True
 
     def full(self, max_pending: int | None) -> bool:
         """Whether submit() would refuse."""
@@ -207,27 +217,41 @@ class WorkerThreads:
         Returns:
             Whether all threads ended. Those that did not, end with their exchange.
         """
-        crew = self._replace_crew()
-        return crew.join(timeout)
+        return self._replace_crew().join(timeout)
 
     def drain(self, owner: object, timeout: float, grace: float) -> int:
-        """Do as close(), but abort *owner*'s exchanges when the time is over.
+        """Wait until the exchanges of one adapter are done; abort them when the time is over. Blocks.
 
         Args:
-            owner: the adapter that shuts down.
+            owner: the adapter that shuts down. Exchanges of others, and those that begin meanwhile, go on.
             timeout: seconds until its exchanges are aborted.
             grace: seconds that they have to end after that.
 
         Returns:
             How many of them still run then.
         """
-        crew = self._replace_crew()
-        if crew.join(timeout):
-            return 0
-        for job in crew.jobs_of(owner):
+        ended = Signal()
+        left = self._crew.jobs_of(owner)
+        for job in left:
+            # Before the first look at crew.jobs: a thread looks at watchers after it has discarded its job.
+            job.watchers = (*job.watchers, ended)
+        left = self._wait(left, ended, timeout)
+        for job in left:
             job.abort(f"the server shuts down and drain_timeout, {timeout:g} s, is over")
-        crew.join(grace)
-        return len(crew.jobs_of(owner))
+            job.cancel_calls()
+            if self.withdraw(job):
+                job.finish()
+        return len(self._wait(left, ended, grace))
+
+    def _wait(self, jobs: list[Job], ended: Signal, timeout: float) -> list[Job]:
+        deadline = time.monotonic() + timeout
+        running = self._crew.jobs
+        while True:
+            left = [job for job in jobs if job in running]
+            remaining = deadline - time.monotonic()
+            if not left or remaining <= 0:
+                return left
+            ended.wait(remaining)
 
     def abort(self, reason: str) -> None:
         """Make the next read and write of every exchange fail. Does not wait."""
@@ -260,6 +284,7 @@ _all: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
 
 def _after_fork() -> None:
     reset_mailboxes()
+    here.crossing = None  # if the thread that forked was a worker thread: its loop did not come along
     for workers in list(_all):
         workers.start_afresh()
 

@@ -152,6 +152,22 @@ async def test_what_would_end_more_than_an_exchange_becomes_an_application_error
     assert adapter.stats().threads == thread == 1
 
 
+async def test_error_that_cannot_be_shown_ends_its_exchange() -> None:
+    """Nothing hangs: the worker thread does not die of an error that it tries to describe."""
+
+    class Mute(BaseException):
+        def __str__(self) -> str:
+            raise LookupError("in __str__()")
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        raise Mute
+
+    with pytest.raises(ApplicationError, match="Mute") as raised:
+        await serve(WsgiToAsgi(application))
+
+    assert isinstance(raised.value.__cause__, Mute)
+
+
 async def test_stop_iteration_reaches_the_coroutine_as_an_error() -> None:
     """PEP 479: a coroutine cannot raise StopIteration, so it is the cause of what it raises."""
     error = StopIteration("next() without a default")

@@ -149,12 +149,13 @@ async def test_exchange_that_takes_too_long_is_cut(work: Any, drain_timeout: flo
     server = FakeServer({"type": "http.request", "body": b"x" * 100, "more_body": True})
 
     async def cut() -> None:
-        async with lifespan.running(adapter), server.serving(adapter, upload_scope(1_000_000)):
+        async with server.serving(adapter, upload_scope(1_000_000)):
             await happened(slow.begun)
             lifespan.shut_down()
 
-    with pytest.raises(ClientDisconnected, match="drain_timeout"):
-        await cut()
+    async with lifespan.running(adapter):
+        with pytest.raises(ClientDisconnected, match="drain_timeout"):
+            await cut()
 
     assert (server.complete, len(slow.told)) == (False, 1)
     assert "drain_timeout" in str(slow.told[0])
