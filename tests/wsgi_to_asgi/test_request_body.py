@@ -3,7 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -51,6 +51,9 @@ class _NoTasks:
         raise NotImplementedError
 
     def call(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+        raise NotImplementedError
+
+    def cancel_calls(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         raise NotImplementedError
 
 
