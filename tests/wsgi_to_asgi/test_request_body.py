@@ -172,9 +172,9 @@ class AnnouncedSignal(Signal):
 
     waiting = threading.Event()
 
-    def wait(self) -> None:
+    def wait(self, timeout: float | None = None) -> None:
         self.waiting.set()
-        super().wait()
+        super().wait(timeout)
 
 
 @pytest.fixture
