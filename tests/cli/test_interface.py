@@ -14,7 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from fastapi import FastAPI
 from flask import Flask
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyramid.config import Configurator
 from starlette.applications import Starlette
@@ -285,6 +285,7 @@ def test_what_cannot_be_told_apart_is_refused(app: object, said: str) -> None:
         is_asgi(app)
 
 
+@settings(deadline=None)
 @given(st.from_type(type))
 def test_any_class_is_recognised_or_refused(app: type) -> None:
     """No signature, however odd, ends in anything but an answer or a LoadError."""

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.cli.load import load_application
@@ -95,6 +95,7 @@ def test_a_keyboard_interrupt_while_importing_ends_the_command(write_module: Wri
         load_application("web:app")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_text_names_something_or_is_refused(text: str) -> None:
     """No target, however odd, ends in anything but a LoadError."""
