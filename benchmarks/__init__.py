@@ -1,0 +1,1 @@
+"""Side-by-side measurements of bridge and its peers; nothing imports this package but its own files."""

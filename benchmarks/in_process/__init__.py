@@ -1,0 +1,1 @@
+"""Scenarios in one process: the wrapped application is called by a driver, without any server."""

@@ -1,0 +1,1 @@
+"""Scenarios of memory: how much a server process grows while one large body passes through it."""

@@ -1,0 +1,111 @@
+"""What is measured: contestants, scenarios, references with their targets, results. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+
+class NotMeasured(Exception):
+    """A contestant gave no figure; the message names the reason and is printed in its row."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One competitor in a scenario.
+
+    Attributes:
+        name: unique within its scenario.
+        sample: given a duration in seconds, measures once and returns a figure in the
+            scenario's unit. Scenarios that count work instead of time ignore the duration.
+            Raises NotMeasured.
+        note: what a reader of the row has to know; ``""`` for nothing.
+    """
+
+    name: str
+    sample: Callable[[float], float]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column of ratios: every row divided by the best of *names*.
+
+    Attributes:
+        label: column heading, after "of".
+        names: contestants; the best one measured is the divisor.
+        at_least: lowest ratio the subject has to reach; ``None`` for no such target.
+        at_most: highest ratio the subject may have; ``None`` for no such target.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+def _as_asked(rounds: int) -> int:
+    return rounds
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One question, asked of several contestants in turn.
+
+    Attributes:
+        name: what ``--only`` takes.
+        title: one line for a reader.
+        unit: of every figure, e.g. ``"responses/s"``.
+        subject: the contestant that the targets are about.
+        references: ratio columns, possibly none.
+        at_most: highest figure the subject may have, in *unit*; ``None`` for no such target.
+        higher_is_better: decides the best of a reference, and the order of rows.
+        seconds: default length of one sample; ``--seconds`` overrides it.
+        rounds: from the rounds asked for to the rounds this scenario runs.
+        summarise: from the samples of one contestant to the figure that is judged.
+        summary: how the table names that figure, e.g. ``"median"``.
+    """
+
+    name: str
+    title: str
+    unit: str
+    subject: str
+    contestants: tuple[Contestant, ...]
+    references: tuple[Reference, ...] = ()
+    at_most: float | None = None
+    higher_is_better: bool = True
+    seconds: float = 1.0
+    rounds: Callable[[int], int] = _as_asked
+    summarise: Callable[[Sequence[float]], float] = statistics.median
+    summary: str = "median"
+
+
+@dataclass
+class Row:
+    """The samples of one contestant, in the order of the rounds.
+
+    Attributes:
+        failure: why the contestant is out, from the round in which it failed; ``""`` while it is in.
+    """
+
+    name: str
+    note: str
+    samples: list[float] = field(default_factory=list)
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scenario and what came out of it.
+
+    Attributes:
+        rounds: rounds that were run.
+        seconds: length of one sample.
+        rows: one for each contestant, in the scenario's order.
+    """
+
+    scenario: Scenario
+    rounds: int
+    seconds: float
+    rows: tuple[Row, ...]

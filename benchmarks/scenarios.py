@@ -1,0 +1,14 @@
+"""Every scenario, in the order in which they run."""
+
+from __future__ import annotations
+
+from benchmarks import import_time
+from benchmarks.in_process import scenarios as in_process
+from benchmarks.loopback import scenarios as loopback
+from benchmarks.memory import scenarios as memory
+from benchmarks.model import Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (*in_process.SCENARIOS, *loopback.SCENARIOS, *memory.SCENARIOS, *import_time.SCENARIOS)
+}
