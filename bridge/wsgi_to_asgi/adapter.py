@@ -34,6 +34,10 @@ _logger = logging.getLogger("bridge")
 # reads and writes nothing cannot be told.
 _ABORT_GRACE: Final = 5.0
 
+_HTTP_1: Final = ("HTTP/1.1", "HTTP/1.0")
+# Methods whose requests have a body only if a header says so; RFC 9110, 9.3.1 and 9.3.2.
+_NO_BODY_BY_DEFAULT: Final = frozenset({"GET", "HEAD"})
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -316,12 +320,11 @@ def _has_no_body(environ: Environ) -> bool:
 
     Source: RFC 9112, 6.3. Over HTTP/2 and 3 it cannot: there the end of the request is a frame (RFC 9113, 8.1).
     """
-    if "HTTP_TRANSFER_ENCODING" in environ or not environ["SERVER_PROTOCOL"].startswith("HTTP/1"):
+    if environ["SERVER_PROTOCOL"] not in _HTTP_1 or "HTTP_TRANSFER_ENCODING" in environ:
         return False
-    length = environ.get("CONTENT_LENGTH")
-    if length is None:
-        return environ["REQUEST_METHOD"] in ("GET", "HEAD")
-    return bool(length == "0")
+    if "CONTENT_LENGTH" in environ:
+        return bool(environ["CONTENT_LENGTH"] == "0")
+    return environ["REQUEST_METHOD"] in _NO_BODY_BY_DEFAULT
 
 
 def _waits_for_continue(environ: Environ) -> bool:

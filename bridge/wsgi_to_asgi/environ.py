@@ -12,7 +12,7 @@ from bridge.errors import BadRequest, ServerError
 from bridge.http import parse_content_length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bridge.protocols import Environ, Scope
 
@@ -75,11 +75,16 @@ def build_environ(scope: Scope) -> Environ:
 
     Source: PEP 3333 "environ Variables"; RFC 3875, 4.1; ASGI HTTP specification, "HTTP Connection Scope".
     """
-    environ = _CONSTANT.copy()
+    scheme = scope.get("scheme") or "http"
+    server = scope.get("server")
+    version = scope.get("http_version")
+    try:
+        environ = _BASES[scheme, version, server].copy()
+    except (KeyError, TypeError):  # TypeError: Daphne's server is a list
+        environ = _learn_base(scheme, version, server)
     path = scope["path"]
     root_path = scope.get("root_path")
     raw_path = scope.get("raw_path")
-    scheme = scope.get("scheme") or "http"
     authority = ""
     if root_path and _is_no_path(path.removeprefix(root_path)):
         # Uvicorn puts its root_path before whatever was requested: "/app*", "/apphttp://host/path".
@@ -106,22 +111,8 @@ def build_environ(scope: Scope) -> Environ:
     if query:
         uri = f"{uri}?{query}"
     environ["REQUEST_URI"] = environ["RAW_URI"] = uri
-    environ["SERVER_PROTOCOL"] = _PROTOCOLS.get(scope.get("http_version", "1.1")) or f"HTTP/{scope['http_version']}"
-    environ["wsgi.url_scheme"] = scheme
     environ["wsgi.errors"] = sys.stderr
     environ["asgi.scope"] = PrivateScope(scope)
-    if scheme == "https":
-        environ["HTTPS"] = "on"
-
-    server = scope.get("server")
-    if server and server[1] is not None:
-        name = server[0]
-        # RFC 3875, 4.1.14: a host as in a URL, so an IPv6 address stands in brackets
-        environ["SERVER_NAME"] = f"[{name}]" if ":" in name and name[0] != "[" else name
-        environ["SERVER_PORT"] = str(server[1])
-    else:  # a UNIX socket has a path and no port, yet both variables may never be empty (PEP 3333)
-        environ["SERVER_NAME"] = "localhost"
-        environ["SERVER_PORT"] = _DEFAULT_PORT.get(scheme, "80")
     client = scope.get("client")
     if client:
         environ["REMOTE_ADDR"] = client[0]
@@ -152,6 +143,31 @@ _PROTOCOLS: Final[dict[str | None, str]] = {
     "3": "HTTP/3.0",
     None: "HTTP/1.1",
 }
+
+# A process listens on few addresses, so what follows from them is built once.
+_BASES_LIMIT: Final = 64
+_BASES: Final[dict[tuple[str, str | None, Any], Environ]] = {}
+
+
+def _learn_base(scheme: str, version: str | None, server: Sequence[Any] | None) -> Environ:
+    base = {
+        **_CONSTANT,
+        "SERVER_PROTOCOL": _PROTOCOLS.get(version) or f"HTTP/{version}",
+        "wsgi.url_scheme": scheme,
+    }
+    if scheme == "https":
+        base["HTTPS"] = "on"
+    if server and server[1] is not None:
+        name = server[0]
+        # RFC 3875, 4.1.14: a host as in a URL, so an IPv6 address stands in brackets
+        base["SERVER_NAME"] = f"[{name}]" if ":" in name and name[0] != "[" else name
+        base["SERVER_PORT"] = str(server[1])
+    else:  # a UNIX socket has a path and no port, yet both variables may never be empty (PEP 3333)
+        base["SERVER_NAME"] = "localhost"
+        base["SERVER_PORT"] = _DEFAULT_PORT.get(scheme, "80")
+    if len(_BASES) < _BASES_LIMIT and not isinstance(server, list):
+        _BASES[scheme, version, server] = base
+    return base.copy()
 
 
 def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:

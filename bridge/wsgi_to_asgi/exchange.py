@@ -163,7 +163,9 @@ class Exchange(Response):
                         body = await self._send_pieces(send, body)
                     if body or ended:
                         await send({"type": "http.response.body", "body": body, "more_body": not ended})
-                        self._took(len(body))
+                        self._delivered += len(body)
+                        if self._blocked:
+                            self._make_room()
                     continue
                 elif done:
                     break
@@ -184,13 +186,15 @@ class Exchange(Response):
             if isinstance(error, GeneratorExit):
                 raise  # the coroutine was thrown away with its loop: there is nothing left to wait on
             self._cancel_calls()
-            await self._stop_listening()
+            if self._listener is not None:
+                await self.crossing.finish(self._listener)
             raise
         # Taken before the worker thread can see that nobody waits for it any more.
         failure = self._failure()
         self._detached = True
         try:
-            await self._stop_listening()
+            if self._listener is not None:
+                await self.crossing.finish(self._listener)
             if failure is not None:
                 raise failure
         finally:
@@ -211,7 +215,9 @@ class Exchange(Response):
         start = 0
         while len(body) - start > _PIECE:
             await send({"type": "http.response.body", "body": body[start : start + _PIECE], "more_body": True})
-            self._took(_PIECE)
+            self._delivered += _PIECE
+            if self._blocked:
+                self._make_room()
             start += _PIECE
             if self._gone is not None and not self._leaving:
                 return b""
@@ -220,16 +226,10 @@ class Exchange(Response):
     def _cancel_calls(self) -> None:
         self.crossing.cancel_calls(self.async_tasks)
 
-    async def _stop_listening(self) -> None:
-        if self._listener is not None:
-            await self.crossing.finish(self._listener)
-
-    def _took(self, size: int) -> None:
-        self._delivered += size
-        if self._blocked:
-            self._blocked = False
-            if self._room is not None:
-                self._room.wake()
+    def _make_room(self) -> None:
+        self._blocked = False
+        if self._room is not None:
+            self._room.wake()
 
     def _wake(self) -> None:
         waiter = self._waiter

@@ -13,13 +13,21 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("bridge")
 
-# Status lines and names are an application's own, so few; an application that makes them up at random is
-# served as well, only slower.
+# What an application says again and again is translated once. All of it is the application's own, and what does
+# not fit any more is translated each time.
 _CACHE_LIMIT: Final = 512
 _statuses: dict[str, int] = {}
-# b"" stands for a hop-by-hop header.
-_names: dict[str, bytes] = {}
+_names: dict[str, bytes] = {}  # b"" stands for a hop-by-hop header
+_pairs: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 _named_in_log: set[str] = set()
+
+# Headers with few values; cookies, dates and tags would only fill the table.
+_FEW_VALUES: Final = frozenset(
+    b"access-control-allow-credentials access-control-allow-headers access-control-allow-methods "
+    b"access-control-allow-origin allow cache-control content-encoding content-language content-length "
+    b"content-security-policy content-type cross-origin-opener-policy permissions-policy pragma referrer-policy server "
+    b"strict-transport-security vary x-content-type-options x-frame-options x-powered-by x-xss-protection".split()
+)
 
 
 class ResponseHead(NamedTuple):
@@ -47,28 +55,27 @@ def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseH
         code = _learn_status(status)
     length = None
     translated: list[tuple[bytes, bytes]] = []
-    nominated = ""
+    nominated: list[bytes] = []
     try:
-        for name, value in headers:
-            key = _names.get(name)
-            if key is None:
-                key = _learn_name(name)
-            if not key:
-                if name.lower() == "connection":
-                    nominated = f"{nominated},{value}".lower()
-                continue
-            if key == b"content-length":
+        for header in headers:
+            try:
+                pair = _pairs[header]
+            except (KeyError, TypeError):  # TypeError: a list is taken for a pair as well
+                pair = _translate(*header)
+            name = pair[0]
+            if name == b"content-length":
                 if code == 204:  # RFC 9110, 8.6: a server must not send it
                     continue
-                declared = parse_content_length(value)
-                if length is not None and declared != length:
-                    raise ValueError(f"two different Content-Length headers: {length} and {declared}")
+                declared = int(pair[1])
                 if length is not None:
+                    if declared != length:
+                        raise ValueError(f"two different Content-Length headers: {length} and {declared}")
                     continue
                 length = declared
-                translated.append((key, b"%d" % declared))
+            elif not name:
+                nominated.append(pair[1])
                 continue
-            translated.append((key, encode_value(value)))
+            translated.append(pair)
     except ValueError as error:
         raise ApplicationError(f"the application gave start_response() a bad header: {error}") from None
     except (TypeError, AttributeError) as error:
@@ -78,6 +85,19 @@ def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseH
     if nominated:
         translated = _without_nominated(translated, nominated)
     return ResponseHead(code, translated, length)
+
+
+def _translate(name: str, value: str) -> tuple[bytes, bytes]:
+    """Translate one header; a name of ``b""`` says that it is dropped, and with it the headers that its value names."""
+    key = _names.get(name)
+    if key is None:
+        key = _learn_name(name)
+    if not key:
+        return b"", encode_value(value).lower() if name.lower() == "connection" else b""
+    pair = key, b"%d" % parse_content_length(value) if key == b"content-length" else encode_value(value)
+    if key in _FEW_VALUES and len(value) <= 256 and len(_pairs) < _CACHE_LIMIT:
+        _pairs[name, value] = pair
+    return pair
 
 
 def _learn_status(status: str) -> int:
@@ -113,9 +133,9 @@ def _log_dropped(name: str) -> None:
         )
 
 
-def _without_nominated(headers: list[tuple[bytes, bytes]], nominated: str) -> list[tuple[bytes, bytes]]:
+def _without_nominated(headers: list[tuple[bytes, bytes]], nominated: list[bytes]) -> list[tuple[bytes, bytes]]:
     # RFC 9110, 7.6.1: what Connection names belongs to the connection as well.
-    names = {option.strip().encode("latin-1", "replace") for option in nominated.split(",")}
+    names = {option.strip() for value in nominated for option in value.split(b",")}
     for name in names & {name for name, _ in headers}:
         _log_dropped(name.decode("latin-1"))
     return [header for header in headers if header[0] not in names]

@@ -642,3 +642,12 @@ def test_any_request_gives_a_valid_environ_or_a_documented_error(
         assert type(error) in (BadRequest, ServerError)  # noqa: PT017  # any other is a failure by itself
         return
     check(environ)
+
+
+def test_addresses_do_not_fill_memory() -> None:
+    """DESIGN.md, "Rules": every cache has a limit; beyond it the environ is the same."""
+    for number in range(200):
+        environ = build_environ(http_scope(server=(f"10.0.0.{number}", 8000)))
+        assert environ["SERVER_NAME"] == f"10.0.0.{number}"
+
+    assert len(environ_module._BASES) <= environ_module._BASES_LIMIT
