@@ -159,7 +159,7 @@ class WsgiToAsgi:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
         try:
             environ = build_environ(scope)
-            if self._workers.full(self._max_pending):
+            if self._max_pending is not None and self._workers.full(self._max_pending):
                 raise self._overload()
             exchange = Exchange(self, self.app, environ, copy_context(), crossing, receive, self._response_buffer)
             if _has_no_body(environ):

@@ -190,7 +190,9 @@ class Exchange(Response):
                 await self.crossing.finish(self._listener)
             raise
         # Taken before the worker thread can see that nobody waits for it any more.
-        failure = self._failure()
+        failure = None
+        if self._errors is not None or self._receive_error is not None or self._gone is not None:
+            failure = self._failure()
         self._detached = True
         try:
             if self._listener is not None:
@@ -301,7 +303,8 @@ class Exchange(Response):
         if self._body is not None:
             self._body.abort(ClientDisconnected("wsgi.input was read after the exchange had ended"))
         self._done = True
-        self._post()
+        if not self._post_pending:
+            self._post()
         # Both sides set their flag and then look at the other's, so one of them at least reports.
         if self._detached:
             self._report_error()

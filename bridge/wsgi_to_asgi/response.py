@@ -114,29 +114,32 @@ class Response:
             raise _not_bytes(chunk)
         if not chunk:
             return False
-        if self._phase is _DONE:
-            return self._overrun(len(chunk))
         if self._phase is not _SENT:
+            if self._phase is _DONE:
+                return self._overrun(len(chunk))
             self._advance(_CHUNK)
             self._released = True
-        if self._bodiless:
-            self._complete()
-            return True
-        overrun = 0
-        if self._length is not None:
-            overrun = self._produced + len(chunk) - self._length
-            if overrun > 0:
-                chunk = chunk[:-overrun]
+            if self._bodiless:
+                self._complete()
+                return True
+        if self._length is not None and self._produced + len(chunk) >= self._length:
+            return self._put_last(chunk, self._length)
         self._chunks.append(chunk)
         self._produced += len(chunk)
-        if self._length is not None and overrun >= 0:
-            # The client has all it was promised: the response need not wait for the iterable to end.
-            self._complete()
-            return overrun > 0 and self._overrun(overrun)
-        self._post()
+        if not self._post_pending:
+            self._post()
         if self._produced - self._delivered > self._limit:
             self._wait_for_room()
         return False
+
+    def _put_last(self, chunk: bytes, length: int) -> bool:
+        """Hand over the chunk that reaches the declared length, and no byte more."""
+        overrun = self._produced + len(chunk) - length
+        self._chunks.append(chunk[:-overrun] if overrun else chunk)
+        self._produced = length
+        # The client has all it was promised: the response need not wait for the iterable to end.
+        self._complete()
+        return overrun > 0 and self._overrun(overrun)
 
     def _put_whole(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
         """Hand over a body that is there as a whole: its length is known, and one wake-up carries it all."""
@@ -185,7 +188,8 @@ class Response:
         self._advance(_END)
         self._released = True
         self._ended = True
-        self._post()
+        if not self._post_pending:
+            self._post()
 
     def _overrun(self, size: int) -> bool:
         # PEP 3333, "Handling the Content-Length Header": never more than declared, and stop iterating.
@@ -231,13 +235,13 @@ class Response:
         raise ClientDisconnected(self._gone)
 
     def _post(self) -> None:
-        if not self._post_pending:
-            self._post_pending = True
-            try:
-                self.crossing.post(self._wake)
-            except LoopClosed:
-                # Nobody is left to tell; the next chunk, if there is one, stops the application.
-                self._gone = self._gone or "the server's event loop was closed during the exchange"
+        """Let the loop look; not needed while an earlier letter is on its way."""
+        self._post_pending = True
+        try:
+            self.crossing.post(self._wake)
+        except LoopClosed:
+            # Nobody is left to tell; the next chunk, if there is one, stops the application.
+            self._gone = self._gone or "the server's event loop was closed during the exchange"
 
 
 def _not_bytes(chunk: object) -> ApplicationError:

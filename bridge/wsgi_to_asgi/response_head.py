@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from bridge.errors import ApplicationError
 from bridge.http import HOP_BY_HOP, encode_name, encode_value, has_body, parse_content_length, parse_status
@@ -30,19 +30,16 @@ _FEW_VALUES: Final = frozenset(
 )
 
 
-class ResponseHead(NamedTuple):
-    """What ``start_response`` was told."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    length: int | None
-    """The declared ``Content-Length`` in bytes."""
-
-
-def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseHead:
+def translate_head(
+    status: str, headers: Iterable[tuple[str, str]]
+) -> tuple[int, list[tuple[bytes, bytes]], int | None]:
     """Translate the arguments of ``start_response`` into those of ``http.response.start``.
 
     Hop-by-hop headers are dropped, and named once in the log of ``bridge``.
+
+    Returns:
+        ``(status, headers, length)``: a plain tuple, since a named one costs as much as the rest of this
+        function. *length* is the declared ``Content-Length`` in bytes, None if there is none.
 
     Raises:
         ApplicationError: the status line or a header breaks PEP 3333 or RFC 9110.
@@ -84,7 +81,7 @@ def translate_head(status: str, headers: Iterable[tuple[str, str]]) -> ResponseH
         ) from error
     if nominated:
         translated = _without_nominated(translated, nominated)
-    return ResponseHead(code, translated, length)
+    return code, translated, length
 
 
 def _translate(name: str, value: str) -> tuple[bytes, bytes]:

@@ -187,9 +187,9 @@ class WorkerThreads:
         crew.jobs.discard(job)
         return True
 
-    def full(self, max_pending: int | None) -> bool:
+    def full(self, max_pending: int) -> bool:
         """Whether submit() would refuse."""
-        return max_pending is not None and len(self._crew.jobs) >= self.size + max_pending
+        return len(self._crew.jobs) >= self.size + max_pending
 
     @property
     def pending(self) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import h11
 import pytest
@@ -15,6 +15,19 @@ from bridge.wsgi_to_asgi import response_head
 from bridge.wsgi_to_asgi.response_head import can_have_body, translate_head
 
 Headers = list[tuple[str, str]]
+
+
+class Head(NamedTuple):
+    """What translate_head() returns, with names."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    length: int | None
+
+
+def head_of(status: Any, headers: Any) -> Head:
+    """What ``start_response(status, headers)`` becomes."""
+    return Head(*translate_head(status, headers))
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +47,7 @@ def _caches_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_status_line_becomes_its_code(line: str, status: int) -> None:
     """ASGI HTTP specification, "Response Start": an integer; the phrase is the server's affair."""
-    assert translate_head(line, []).status == status
+    assert head_of(line, []).status == status
 
 
 @pytest.mark.parametrize(
@@ -55,21 +68,21 @@ def test_status_line_becomes_its_code(line: str, status: int) -> None:
 def test_malformed_status_line_is_the_applications_error(line: Any) -> None:
     """PEP 3333, "The start_response() Callable": a str of the form "999 Message here"."""
     with pytest.raises(ApplicationError, match="status"):
-        translate_head(line, [])
+        head_of(line, [])
 
 
 @pytest.mark.parametrize("line", ["100 Continue", "101 Switching Protocols", "103 Early Hints", "199 "])
 def test_interim_status_is_refused(line: str) -> None:
     """RFC 9110, 15.2: 1xx comes before the answer and is never the answer."""
     with pytest.raises(ApplicationError, match=f"{line}.*interim"):
-        translate_head(line, [])
+        head_of(line, [])
 
 
 def test_refused_status_line_is_refused_again() -> None:
     """What is remembered of status lines are the good ones."""
     for _ in range(2):
         with pytest.raises(ApplicationError):
-            translate_head("100 Continue", [])
+            head_of("100 Continue", [])
 
 
 # -- headers --------------------------------------------------------------------------------------------------
@@ -93,7 +106,7 @@ def test_refused_status_line_is_refused_again() -> None:
 )
 def test_headers_become_bytes_in_their_order(headers: Headers, translated: list[tuple[bytes, bytes]]) -> None:
     """ASGI HTTP specification, "Response Start": lower-case names, order kept; Set-Cookie is never joined."""
-    assert translate_head("200 OK", headers).headers == translated
+    assert head_of("200 OK", headers).headers == translated
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,7 @@ def test_bad_header_is_the_applications_error(header: tuple[str, str]) -> None:
     """PEP 3333: no control characters; RFC 9110, 5.6.2: names are tokens. The message shows which header it is."""
     bad = header[1] if header[0] == "X-A" else header[0]
     with pytest.raises(ApplicationError, match=re.escape(repr(bad))):
-        translate_head("200 OK", [("X-Good", "1"), header])
+        head_of("200 OK", [("X-Good", "1"), header])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +151,7 @@ def test_bad_header_is_the_applications_error(header: tuple[str, str]) -> None:
 def test_what_is_no_list_of_pairs_of_text_is_the_applications_error(headers: Any) -> None:
     """PEP 3333: "a list of (header_name, header_value) tuples", both of type str."""
     with pytest.raises(ApplicationError, match="header"):
-        translate_head("200 OK", headers)
+        head_of("200 OK", headers)
 
 
 # -- headers of the connection --------------------------------------------------------------------------------
@@ -148,7 +161,7 @@ def test_what_is_no_list_of_pairs_of_text_is_the_applications_error(headers: Any
 def test_hop_by_hop_header_is_dropped_and_named_once(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """PEP 3333, "Other HTTP Features" forbids them; applications that run well elsewhere send them."""
     for spelling in (name, name.title(), name.upper(), name):
-        assert translate_head("200 OK", [(spelling, "x"), ("X-A", "1")]).headers == [(b"x-a", b"1")]
+        assert head_of("200 OK", [(spelling, "x"), ("X-A", "1")]).headers == [(b"x-a", b"1")]
 
     assert [(record.name, record.levelname) for record in caplog.records] == [("bridge", "WARNING")]
     assert name in caplog.text
@@ -168,7 +181,7 @@ def test_hop_by_hop_header_is_dropped_and_named_once(name: str, caplog: pytest.L
 def test_headers_that_connection_names_are_dropped(headers: Headers, caplog: pytest.LogCaptureFixture) -> None:
     """RFC 9110, 7.6.1: they belong to the connection as well."""
     for _ in range(2):
-        assert translate_head("200 OK", headers).headers == [(b"x-b", b"2")]
+        assert head_of("200 OK", headers).headers == [(b"x-b", b"2")]
 
     assert sorted(str(record.args[0]).lower() for record in caplog.records if isinstance(record.args, tuple)) == [
         "connection",
@@ -192,7 +205,7 @@ def test_headers_that_connection_names_are_dropped(headers: Headers, caplog: pyt
 )
 def test_content_length_leaves_once_as_one_number(values: list[str], length: int | None) -> None:
     """RFC 9110, 8.6: "MUST NOT forward" anything else; Uvicorn would call int() on it."""
-    head = translate_head("200 OK", [("Content-Length", value) for value in values])
+    head = head_of("200 OK", [("Content-Length", value) for value in values])
 
     assert head.length == length
     assert head.headers == ([] if length is None else [(b"content-length", b"%d" % length)])
@@ -212,13 +225,13 @@ def test_content_length_leaves_once_as_one_number(values: list[str], length: int
 def test_malformed_content_length_is_the_applications_error(values: list[str]) -> None:
     """RFC 9110, 8.6: 1*DIGIT, and a single value."""
     with pytest.raises(ApplicationError, match="Content-Length"):
-        translate_head("200 OK", [("Content-Length", value) for value in values])
+        head_of("200 OK", [("Content-Length", value) for value in values])
 
 
 @pytest.mark.parametrize(("line", "length"), [("204 No Content", None), ("304 Not Modified", 5), ("200 OK", 5)])
 def test_content_length_is_dropped_from_204_only(line: str, length: int | None) -> None:
     """RFC 9110, 8.6: never in a 204; in a 304 it is the length that a 200 would have had."""
-    head = translate_head(line, [("Content-Length", "5"), ("X-A", "1")])
+    head = head_of(line, [("Content-Length", "5"), ("X-A", "1")])
 
     assert (head.length, (b"content-length", b"5") in head.headers) == (length, length is not None)
     assert (b"x-a", b"1") in head.headers
@@ -248,11 +261,11 @@ def test_what_applications_make_up_does_not_fill_memory(caplog: pytest.LogCaptur
     """DESIGN.md, "Rules": every cache has a limit. Beyond it the translation is the same."""
     caplog.set_level(logging.ERROR)
     for number in range(2000):
-        translate_head(f"200 {number}", [(f"X-{number}", "1"), ("Connection", f"X-{number}"), ("Vary", f"X-{number}")])
+        head_of(f"200 {number}", [(f"X-{number}", "1"), ("Connection", f"X-{number}"), ("Vary", f"X-{number}")])
 
     sizes = [len(response_head._statuses), len(response_head._names), len(response_head._named_in_log)]
     assert max(*sizes, len(response_head._pairs)) <= response_head._CACHE_LIMIT
-    assert translate_head("201 New", [("X-New", "1"), ("Te", "x")]) == (201, [(b"x-new", b"1")], None)
+    assert head_of("201 New", [("X-New", "1"), ("Te", "x")]) == (201, [(b"x-new", b"1")], None)
 
 
 TOKEN = st.text("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFG", min_size=1, max_size=8)
@@ -275,7 +288,7 @@ STATUS = st.one_of(
 def test_any_text_gives_a_well_formed_head_or_an_application_error(line: str, headers: Headers) -> None:
     """h11, which refuses what is not HTTP, takes every head; nothing but ApplicationError is raised."""
     try:
-        head = translate_head(line, headers)
+        head = head_of(line, headers)
     except ApplicationError:
         return
     response = h11.Response(status_code=head.status, headers=head.headers)
