@@ -208,8 +208,8 @@ class Response:
 
     def _too_short(self, produced: int) -> ApplicationError:
         return ApplicationError(
-            f"the application declared Content-Length {self._length} and produced {produced} bytes; the response is "
-            "cut, since it would look complete to nobody"
+            f"the application declared Content-Length {self._length} and produced {produced} bytes: "
+            "its response cannot be completed"
         )
 
     def _advance(self, did: order.Signal) -> None:
