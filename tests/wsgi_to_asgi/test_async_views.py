@@ -9,13 +9,30 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import django
+import django.http
+import django.urls
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 from flask import Flask
 
 import bridge
 from bridge import NoEventLoop, WsgiToAsgi
-from tests.asgi import TIMEOUT, Environ, FakeServer, StartResponse, happened, on_asyncio, on_trio, serve, wait
+from tests.asgi import (
+    TIMEOUT,
+    Environ,
+    FakeServer,
+    StartResponse,
+    happened,
+    on_asyncio,
+    on_trio,
+    request_messages,
+    serve,
+    upload_scope,
+    wait,
+)
 
 
 def flask_application(view: Callable[[], Awaitable[str]]) -> Flask:
@@ -187,6 +204,34 @@ async def test_async_view_works_on_trio() -> None:
         return "view"
 
     assert (await serve(WsgiToAsgi(flask_application(view)))).body == b"view"
+
+
+# -- Django's async views ---------------------------------------------------------------------------------------
+
+
+@on_asyncio
+async def test_async_view_of_django_runs_on_the_loop_of_the_server() -> None:
+    """Django runs it with asgiref as well, below its own middleware."""
+    seen: list[tuple[object, int]] = []
+
+    async def view(request: django.http.HttpRequest) -> django.http.HttpResponse:
+        await asyncio.sleep(0)
+        # Django's ORM is used like this: the call has to come back to the worker thread, which waits.
+        thread = await sync_to_async(threading.current_thread)()
+        seen.append((asyncio.get_running_loop(), threading.get_ident()))
+        return django.http.HttpResponse(f"{thread.name.rpartition('-')[0]} {request.body.decode()}")
+
+    # Process-wide, so here once for all event loops; the pattern is looked up anew for each.
+    if not settings.configured:
+        settings.configure(ALLOWED_HOSTS=["*"], MIDDLEWARE=["django.middleware.common.CommonMiddleware"])
+        django.setup(set_prefix=False)
+    settings.ROOT_URLCONF = (django.urls.path("view", view),)
+    adapter = WsgiToAsgi(WSGIHandler())
+
+    for _ in range(3):
+        server = await serve(adapter, upload_scope(4, path="/view"), *request_messages(b"data"))
+        assert (server.status, server.body) == (200, b"bridge-worker data")
+    assert seen == [(asyncio.get_running_loop(), threading.get_ident())] * 3
 
 
 # -- run_async --------------------------------------------------------------------------------------------------
