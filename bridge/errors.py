@@ -31,6 +31,12 @@ class BadRequest(RequestRefused):
     status = 400
 
 
+class LengthRequired(RequestRefused):
+    """The request body has no declared length, and the server does not say where it ends: 411."""
+
+    status = 411
+
+
 class ContentTooLarge(RequestRefused):
     """The request body is longer than ``max_body_size``, known before the application is called: 413."""
 
@@ -55,6 +61,10 @@ class ClientDisconnected(BridgeError, OSError):
 
 class BodyTooLarge(BridgeError):
     """The request body is longer than ``max_body_size`` and its length was not declared."""
+
+
+class LifespanFailed(BridgeError):
+    """The ASGI application could not be started, in time or at all; the message holds its reason."""
 
 
 class NoEventLoop(BridgeError, RuntimeError):

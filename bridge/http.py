@@ -12,6 +12,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _STATUS_LINE: Final = re.compile(r"([1-9][0-9]{2}) [\t\x20-\x7e\x80-\xff]*")
 # RFC 9110, 5.5: CR, LF and NUL are dangerous, the other control characters invalid; a tab is white space.
 _FORBIDDEN_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# RFC 9112, 3.2.2, with a host, which RFC 9110, 4.2.1 asks for, and none of the control characters that escapes become.
+_ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#\x00-\x20\x7f]+)")
 
 # RFC 9110, 7.6.1 and PEP 3333, "Other HTTP Features": they belong to one connection, which is the server's.
 HOP_BY_HOP: Final = frozenset(
@@ -72,6 +74,37 @@ def encode_value(value: str) -> bytes:
         raise ValueError(
             f"a header value holds characters up to U+00FF only (PEP 3333, 'Unicode Issues'); got {value!r}"
         ) from None
+
+
+def decode_value(value: bytes) -> str:
+    """Return a header value as a native string, without the white space around it, which is no part of it.
+
+    Raises:
+        ValueError: *value* holds CR, LF, NUL or another control character.
+
+    Source: RFC 9110, 5.5; PEP 3333, "Unicode Issues".
+    """
+    text = value.decode("latin-1")
+    if not text.isprintable() and _FORBIDDEN_IN_VALUE.search(text):
+        raise ValueError(f"a header value cannot hold CR, LF, NUL or other control characters; got {value!r}")
+    return text.strip(" \t")
+
+
+def split_absolute_form(target: str) -> tuple[str, str] | None:
+    """Split a request target such as ``http://host:81/path`` that has no query.
+
+    Returns:
+        ``(authority, path)``, None for a target of another form. The authority comes without user information,
+        the path starts with ``/``; nothing is decoded.
+
+    Source: RFC 9112, 3.2.2 and 3.3; RFC 9110, 4.2.4 (user information).
+    """
+    match = _ABSOLUTE_FORM.match(target)
+    if match is None:
+        return None
+    authority = match[1].rpartition("@")[2]
+    path = target[match.end() :] or "/"
+    return (authority, path) if authority and path[0] == "/" else None
 
 
 def has_body(status: int) -> bool:

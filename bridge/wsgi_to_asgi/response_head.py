@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from bridge.errors import ApplicationError
+from bridge.hop_by_hop import log_dropped, without_nominated
 from bridge.http import HOP_BY_HOP, encode_name, encode_value, has_body, parse_content_length, parse_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-_logger = logging.getLogger("bridge")
 
 # What an application says again and again is translated once. All of it is the application's own, and what does
 # not fit any more is translated each time.
@@ -80,7 +78,7 @@ def translate_head(
             f"start_response() takes headers as a list of (name, value) pairs of str; the application gave {headers!r}"
         ) from error
     if nominated:
-        translated = _without_nominated(translated, nominated)
+        translated = without_nominated(translated, b",".join(nominated).decode("latin-1"), _named_in_log)
     return code, translated, length
 
 
@@ -90,7 +88,7 @@ def _translate(name: str, value: str) -> tuple[bytes, bytes]:
     if key is None:
         key = _learn_name(name)
     if not key:
-        return b"", encode_value(value).lower() if name.lower() == "connection" else b""
+        return b"", encode_value(value) if name.lower() == "connection" else b""
     pair = key, b"%d" % parse_content_length(value) if key == b"content-length" else encode_value(value)
     if key in _FEW_VALUES and len(value) <= 256 and len(_pairs) < _CACHE_LIMIT:
         _pairs[name, value] = pair
@@ -113,29 +111,11 @@ def _learn_status(status: str) -> int:
 def _learn_name(name: str) -> bytes:
     key = encode_name(name)
     if key.decode("ascii") in HOP_BY_HOP:
-        _log_dropped(name)
+        log_dropped(name, _named_in_log)
         key = b""
     if len(_names) < _CACHE_LIMIT:
         _names[name] = key
     return key
-
-
-def _log_dropped(name: str) -> None:
-    if name.lower() not in _named_in_log and len(_named_in_log) < _CACHE_LIMIT:
-        _named_in_log.add(name.lower())
-        _logger.warning(
-            "The application sends the header %r, which belongs to the connection and so to the server "
-            "(RFC 9110, 7.6.1): it is dropped, now and from here on.",
-            name,
-        )
-
-
-def _without_nominated(headers: list[tuple[bytes, bytes]], nominated: list[bytes]) -> list[tuple[bytes, bytes]]:
-    # RFC 9110, 7.6.1: what Connection names belongs to the connection as well.
-    names = {option.strip() for value in nominated for option in value.split(b",")}
-    for name in names & {name for name, _ in headers}:
-        _log_dropped(name.decode("latin-1"))
-    return [header for header in headers if header[0] not in names]
 
 
 def can_have_body(method: str, status: int) -> bool:

@@ -1,0 +1,1 @@
+"""An ASGI application, served by a WSGI server."""
