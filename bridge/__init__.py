@@ -1,26 +1,33 @@
-"""Serve WSGI applications from ASGI servers. The public names, nothing else."""
+"""WSGI applications on ASGI servers, ASGI applications on WSGI servers. The public names, nothing else."""
 
-from bridge.errors import (
-    ApplicationError,
-    BodyTooLarge,
-    BridgeError,
-    ClientDisconnected,
-    ConfigurationError,
-    NoEventLoop,
-    ServerError,
-)
-from bridge.loop_thread import run_async
-from bridge.wsgi_to_asgi.adapter import Stats, WsgiToAsgi
-from bridge.wsgi_to_asgi.workers import WorkerThreads
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bridge.asgi_to_wsgi.adapter import AsgiToWsgi
+    from bridge.errors import (
+        ApplicationError,
+        BodyTooLarge,
+        BridgeError,
+        ClientDisconnected,
+        ConfigurationError,
+        LifespanFailed,
+        NoEventLoop,
+        ServerError,
+    )
+    from bridge.loop_thread import run_async
+    from bridge.wsgi_to_asgi.adapter import Stats, WsgiToAsgi
+    from bridge.wsgi_to_asgi.workers import WorkerThreads
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ApplicationError",
+    "AsgiToWsgi",
     "BodyTooLarge",
     "BridgeError",
     "ClientDisconnected",
     "ConfigurationError",
+    "LifespanFailed",
     "NoEventLoop",
     "ServerError",
     "Stats",
@@ -28,3 +35,22 @@ __all__ = [
     "WsgiToAsgi",
     "run_async",
 ]
+
+_HOMES = {
+    "AsgiToWsgi": "bridge.asgi_to_wsgi.adapter",
+    "Stats": "bridge.wsgi_to_asgi.adapter",
+    "WorkerThreads": "bridge.wsgi_to_asgi.workers",
+    "WsgiToAsgi": "bridge.wsgi_to_asgi.adapter",
+    "run_async": "bridge.loop_thread",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for first: who uses one direction does not pay for the other."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES.get(name, "bridge.errors")), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,312 @@
+"""AsgiToWsgi: one request of a WSGI server to one exchange, on the loop that suits. Knows no HTTP syntax."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final, Literal
+
+from bridge.asgi_to_wsgi.exchange import Exchange
+from bridge.asgi_to_wsgi.lifespan import Lifespan
+from bridge.asgi_to_wsgi.loop_threads import LoopThread, LoopThreads
+from bridge.asgi_to_wsgi.loops import Loops
+from bridge.asgi_to_wsgi.read_ahead import ReadAhead
+from bridge.asgi_to_wsgi.request_body import open_body
+from bridge.asgi_to_wsgi.request_loops import RequestLoops
+from bridge.asgi_to_wsgi.response_body import FileBody, ResponseBody
+from bridge.asgi_to_wsgi.response_head import translate_start
+from bridge.asgi_to_wsgi.scope import build_scope
+from bridge.errors import ConfigurationError, LifespanFailed, RequestRefused
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from bridge.asgi_to_wsgi.loop_threads import Backend
+    from bridge.protocols import AsgiApplication, Environ, StartResponse
+
+# Bytes that a server reads from a file at a time, where it has no better way.
+_BLOCK_SIZE: Final = 65536
+
+# How long the interpreter waits at its exit for what collected adapters left behind, in seconds. A guess.
+_EXIT_GRACE: Final = 5.0
+
+
+class AsgiToWsgi:
+    """Run an ASGI application as a WSGI application.
+
+    It can be called by any number of the server's threads at once. Event loops and threads are made when the first
+    request comes, or by :meth:`startup`; and again in a forked child.
+
+    Args:
+        app: the ASGI application (ASGI 3, a single callable).
+        loop: ``"request"``: an event loop for each request, run by the server's own thread. ``"shared"``: one loop for
+            all requests of the process, in a thread of its own. ``"auto"``: the shared loop if the application takes
+            part in the lifespan protocol, since what it made there belongs to that loop; else a loop for each request.
+        loop_factory: makes an asyncio loop, such as ``uvloop.new_event_loop``. None: asyncio's own.
+        backend: ``"asyncio"``, or ``"trio"``: the application runs on trio, through anyio.
+        lifespan: ``"auto"``: start and shut down the application if it takes part. ``"on"``: it has to. ``"off"``: do
+            not ask it.
+        startup_timeout: seconds that the application may take to start.
+        shutdown_timeout: seconds that :meth:`close` waits for requests and for the shutdown of the application; also
+            how long the application of a client that left may take to end once it is cancelled.
+        request_buffer: bytes. A request body up to this size is read when the application first asks for it; of a
+            larger one, this much is read ahead by a thread.
+        response_buffer: bytes that the application may be ahead of the server before ``send()`` waits.
+
+    Raises:
+        ConfigurationError: an option has a value that it cannot have.
+
+    Source: PEP 3333; ASGI specification 3.0, "HTTP & WebSocket" and "Lifespan".
+    """
+
+    def __init__(
+        self,
+        app: AsgiApplication,
+        *,
+        loop: Literal["auto", "request", "shared"] = "auto",
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        backend: Literal["asyncio", "trio"] = "asyncio",
+        lifespan: Literal["auto", "on", "off"] = "auto",
+        startup_timeout: float = 30.0,
+        shutdown_timeout: float = 30.0,
+        request_buffer: int = 65536,
+        response_buffer: int = 65536,
+    ) -> None:
+        if not callable(app):
+            raise ConfigurationError(f"app is an ASGI application, a callable; got {app!r}")
+        self.app = app
+        self._loop = _one_of("loop", loop, ("auto", "request", "shared"))
+        self._backend: Backend = backend
+        _one_of("backend", backend, ("asyncio", "trio"))
+        if loop_factory is not None and (backend != "asyncio" or not callable(loop_factory)):
+            raise ConfigurationError(f"loop_factory is a callable that makes an asyncio loop; got {loop_factory!r}")
+        self._loop_factory = loop_factory
+        self._lifespan = _one_of("lifespan", lifespan, ("auto", "on", "off"))
+        self._startup_timeout = _seconds("startup_timeout", startup_timeout)
+        self._shutdown_timeout = _seconds("shutdown_timeout", shutdown_timeout)
+        self._request_buffer = _bytes("request_buffer", request_buffer)
+        self._response_buffer = _bytes("response_buffer", response_buffer)
+        # Made on first use: a lock made before a server patches threading would block its greenlets.
+        self._starting: threading.Lock | None = None
+        self._running: Loops | None = None  # under _starting
+        self._failure: LifespanFailed | None = None  # under _starting
+        self._collected: weakref.finalize[..., AsgiToWsgi] | None = None  # under _starting
+        _all.add(self)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request.
+
+        Raises:
+            LifespanFailed: the application could not be started.
+            Exception: what the application raised before its response had begun.
+            ApplicationError: the application broke the ASGI specification.
+            ServerError: the server broke PEP 3333.
+        """
+        running = self._running or self._start()
+        try:
+            scope = build_scope(environ, running.state)
+            body = open_body(environ)
+        except RequestRefused as refusal:
+            return _answer(refusal, environ["REQUEST_METHOD"], start_response)
+        host = running.host()
+        exchange = Exchange(
+            self.app,
+            scope,
+            environ,
+            host,
+            None if body is None else ReadAhead(body, self._request_buffer, host.crossing),
+            self._response_buffer,
+            self._shutdown_timeout,
+        )
+        try:
+            exchange.begin(start_response)
+            if exchange.file is not None:
+                file = FileBody(exchange.file, exchange)
+                wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file, _BLOCK_SIZE)
+                return wrapped
+        except BaseException:
+            exchange.close()
+            raise
+        return ResponseBody(exchange)
+
+    def startup(self) -> None:
+        """Start the application now, and not with its first request. Blocks.
+
+        Raises:
+            LifespanFailed: the application could not be started.
+        """
+        if self._running is None:
+            self._start()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Shut the application down and end every loop and thread. Blocks.
+
+        The next request starts the application again.
+
+        Args:
+            timeout: seconds to wait for requests that run; None: ``shutdown_timeout``. Then they are cancelled.
+        """
+        with self._lock():
+            running, self._running, self._failure = self._running, None, None
+            if self._collected is not None:
+                self._collected.detach()
+        if running is not None:
+            running.close(self._shutdown_timeout if timeout is None else timeout)
+
+    def __enter__(self) -> AsgiToWsgi:
+        self.startup()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> Loops:
+        with self._lock():
+            if self._running is None:
+                if self._failure is not None:
+                    # A new one each time: the same exception raised twice would grow a traceback of both.
+                    raise LifespanFailed(*self._failure.args) from self._failure.__cause__
+                try:
+                    self._running = running = self._run()
+                except LifespanFailed as failure:
+                    self._failure = failure
+                    raise
+                self._collected = weakref.finalize(self, _close_collected, running, self._shutdown_timeout)
+                self._collected.atexit = False  # _at_exit() closes what is left then
+            return self._running
+
+    def _lock(self) -> threading.Lock:
+        with _making_locks:
+            if self._starting is None:
+                self._starting = threading.Lock()
+            return self._starting
+
+    def _run(self) -> Loops:
+        if self._lifespan == "off" and self._loop != "shared":
+            return self._serve(None, None)
+        thread = LoopThread(self._backend, self._loop_factory, "bridge-loop")
+        if self._lifespan == "off":
+            return self._serve(thread, None)
+        lifespan = Lifespan(self.app, thread.crossing)
+        try:
+            lifespan.startup(self._startup_timeout, required=self._lifespan == "on")
+        except BaseException:
+            thread.stop()
+            raise
+        if lifespan.supported:
+            return self._serve(thread, lifespan)
+        if self._loop == "shared":
+            return self._serve(thread, None)
+        thread.stop()
+        return self._serve(None, None)
+
+    def _serve(self, thread: LoopThread | None, lifespan: Lifespan | None) -> Loops:
+        return Loops(
+            thread,
+            lifespan,
+            thread is not None and self._loop != "request",
+            LoopThreads(self._backend, self._loop_factory),
+            RequestLoops(self._loop_factory) if self._backend == "asyncio" else None,
+            self._shutdown_timeout,
+        )
+
+    def close_at_exit(self) -> None:
+        """Be close(), in an interpreter that ends: wait for no request, nor for a startup that is under way."""
+        if self._starting is None or not self._starting.locked():
+            self.close(0.0)
+
+    def start_afresh(self) -> None:
+        """Forget loops and threads, in a forked child: no thread came along, and the loops are the parent's."""
+        if self._running is not None:
+            # Kept, since closing a loop would take descriptors out of the epoll set that both processes share.
+            _inherited.append(self._running)
+        if self._collected is not None:
+            self._collected.detach()
+        self._starting = self._running = self._failure = self._collected = None
+
+
+def _answer(refusal: RequestRefused, method: str, start_response: StartResponse) -> list[bytes]:
+    text = f"{refusal}\n".encode()
+    _, status, headers, _ = translate_start(
+        {
+            "status": refusal.status,
+            "headers": [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"%d" % len(text)),
+                *refusal.headers,
+            ],
+        }
+    )
+    start_response(status, headers)
+    return [] if method == "HEAD" else [text]
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ConfigurationError(f"{option} is one of {', '.join(map(repr, allowed))}; got {value!r}")
+    return value
+
+
+def _seconds(option: str, value: float) -> float:
+    if not isinstance(value, (int, float)) or not value >= 0:
+        raise ConfigurationError(f"{option} is a number of seconds, 0 or more; got {value!r}")
+    return value
+
+
+def _bytes(option: str, value: int) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{option} is a number of bytes, 1 or more; got {value!r}")
+    return value
+
+
+_all: weakref.WeakSet[AsgiToWsgi] = weakref.WeakSet()
+_inherited: list[Loops] = []
+
+# Held only to make another lock, never while anything waits.
+_making_locks = threading.Lock()
+
+
+_closing: set[threading.Thread] = set()
+
+
+def _close_collected(running: Loops, timeout: float) -> None:
+    # Collected anywhere, in the middle of an event loop maybe, where nothing may block. A response may outlive the
+    # adapter that began it, so requests are waited for.
+    def close() -> None:
+        try:
+            running.close(timeout)
+        finally:
+            _closing.discard(thread)
+
+    thread = threading.Thread(target=close, name="bridge-close", daemon=True)
+    _closing.add(thread)
+    try:
+        thread.start()
+    except RuntimeError:  # at exit, with threads of the server still running: no thread can be started any more
+        _closing.discard(thread)
+
+
+def _after_fork() -> None:
+    global _making_locks
+    _making_locks = threading.Lock()
+    _closing.clear()
+    for adapter in list(_all):
+        adapter.start_afresh()
+
+
+def _at_exit() -> None:
+    for adapter in list(_all):
+        # Nothing is waited for: a request that still runs has no server any more.
+        adapter.close_at_exit()
+    for thread in list(_closing):
+        thread.join(_EXIT_GRACE)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

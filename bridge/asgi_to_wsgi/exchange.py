@@ -1,0 +1,457 @@
+"""One request and its response: receive() and send() on an event loop, the iterable in the server's thread.
+
+Knows neither which loop that is nor how the server's input is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from bridge.asgi_to_wsgi.order import NEXT, Phase, Signal, describe
+from bridge.asgi_to_wsgi.response_head import translate_start
+from bridge.errors import ApplicationError, ClientDisconnected
+from bridge.http import decode_value, has_body
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from typing import IO
+
+    from bridge.asgi_to_wsgi.hosts import Host
+    from bridge.asgi_to_wsgi.read_ahead import ReadAhead
+    from bridge.loop_thread import Waiter
+    from bridge.protocols import AsgiApplication, Environ, Message, Scope, StartResponse
+
+_logger = logging.getLogger("bridge")
+
+# How long an application may go on by itself once it has been told that its client is gone, in seconds. A guess:
+# enough to put things away, short for a thread of the server that waits for it.
+DISCONNECT_GRACE: Final = 2.0
+
+# Bound once: the lookup of an Enum member costs as much as the decision it is for.
+_IDLE, _HELD, _SENT, _DONE = Phase
+_HINT, _START, _CHUNK, _LAST, _FILE = Signal
+
+
+class Exchange:
+    """One call of the application and everything that crosses for it.
+
+    Two sides touch it, the server's thread and the event loop. Where the server's thread runs the loop they take
+    turns; elsewhere each attribute is written by one of them, and a flag is set after what it announces.
+    """
+
+    __slots__ = (
+        "_application",
+        "_asked",
+        "_behind",
+        "_bodiless",
+        "_chunks",
+        "_complete",
+        "_detached",
+        "_environ",
+        "_error",
+        "_finished",
+        "_gone",
+        "_head",
+        "_hints",
+        "_host",
+        "_length",
+        "_limit",
+        "_patience",
+        "_phase",
+        "_produced",
+        "_released",
+        "_request_body",
+        "_scope",
+        "_taken",
+        "_unended",
+        "_waiters",
+        "closed",
+        "file",
+    )
+
+    def __init__(
+        self,
+        application: AsgiApplication,
+        scope: Scope,
+        environ: Environ,
+        host: Host,
+        request_body: ReadAhead | None,
+        limit: int,
+        patience: float,
+    ) -> None:
+        """Make the exchange; :meth:`begin` starts it.
+
+        Args:
+            application: an ASGI 3 application.
+            scope: its first argument.
+            environ: what the scope was made of.
+            host: where the application's coroutine runs.
+            request_body: None when no body follows.
+            limit: bytes that the application may be ahead of the server.
+            patience: seconds that a cancelled application may take to end.
+        """
+        self._application = application
+        self._scope = scope
+        self._environ = environ
+        self._host = host
+        self._request_body = request_body
+        self._limit = limit
+        self._patience = patience
+
+        # Event loop writes.
+        self._asked = False  # receive() has given the whole body of the request
+        self._phase = _IDLE
+        self._head: tuple[str, list[tuple[str, str]]] | None = None
+        self._length: int | None = None  # bytes that the application declared
+        self._bodiless = False
+        self._chunks: list[bytes] = []  # the loop appends; the server's thread takes from the front
+        self._produced = 0  # bytes put into _chunks
+        self._hints: list[list[tuple[str, str]]] = []  # as _chunks
+        self._complete = False  # the last message is in; set after the last chunk
+        self._error: BaseException | None = None
+        self._finished = False  # the coroutine has ended; set after _error
+        self._waiters: list[Waiter] = []
+        self._behind = False  # set by the loop before it looks, cleared by the server's thread before it wakes it
+        self.file: IO[bytes] | None = None  # the body, of http.response.pathsend; set before _complete
+
+        # Server's thread writes.
+        self._taken = 0  # bytes that the server has taken
+        self._gone: str | None = None  # why nobody waits for the response any more; set once
+        self._released = False  # the client has the whole response
+        self._detached = False  # the server's thread has left, and the application goes on
+        self.closed = False
+
+        # Either side pops it.
+        self._unended = [None]
+
+    # -- event loop -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Call the application; what it raises is kept for the server's thread."""
+        try:
+            await self._application(self._scope, self.receive, self.send)
+        except BaseException as error:
+            # SystemExit and its like as well: it is the server's thread that they are to end, and not the loop. And
+            # a cancellation, of whatever kind this loop has, since nothing of the task is left that it could end.
+            self._error = error
+        finally:
+            self._finished = True
+            self._host.pause()
+            if self._detached:
+                self._end()
+
+    async def receive(self) -> Message:
+        """Give the request's body, and ``http.disconnect`` when the exchange is over: the ``receive`` of ASGI."""
+        while not self._over():
+            if not self._asked:
+                if self._request_body is None:
+                    self._asked = True
+                    return {"type": "http.request", "body": b"", "more_body": False}
+                message = self._request_body.take(self._wake)
+                if message is not None:
+                    self._asked = not message.get("more_body", True)
+                    return message
+                self._host.pause()  # the server's thread has to read
+            await self._change()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Take one message of the response: the ``send`` of ASGI.
+
+        Raises:
+            ClientDisconnected: nobody waits for the response any more.
+            ApplicationError: the message breaks the ASGI specification.
+        """
+        if self._gone is not None:
+            raise ClientDisconnected(self._gone)
+        kind = message.get("type")
+        if kind == "http.response.body":
+            body = message.get("body", b"")
+            last = not message.get("more_body", False)
+            phase = NEXT.get((self._phase, _LAST if last else _CHUNK))
+            if phase is None:
+                raise ApplicationError(describe(self._phase, kind))
+            if type(body) is not bytes:
+                body = _bytes(body)
+            self._put(body, last)
+            self._phase = phase
+            host = self._host
+            host.pause()
+            if host.takes_turns:
+                # The server's thread goes on when this turn of the loop ends, so it has the chunk before the
+                # application does anything else; it comes back when it wants more, or has delivered all.
+                await host.gate
+                if self._gone is not None:
+                    raise ClientDisconnected(self._gone)
+            else:
+                await self._keep_up()
+        elif kind == "http.response.start":
+            if self._phase is not _IDLE:
+                raise ApplicationError(describe(self._phase, kind))
+            code, status, headers, self._length = translate_start(message)
+            self._bodiless = self._environ["REQUEST_METHOD"] == "HEAD" or not has_body(code)
+            self._head = status, headers
+            self._phase = _HELD
+            return
+        elif kind == "http.response.pathsend" and kind in self._extensions():
+            self._open_file(message)
+            self._host.pause()
+            await self._keep_up()
+        elif kind == "http.response.early_hint" and kind in self._extensions():
+            if NEXT.get((self._phase, _HINT)) is None:
+                raise ApplicationError(describe(self._phase, kind))
+            self._hints.append(_translate_links(message))
+            self._host.pause()
+        else:
+            raise ApplicationError(f"the application sent a message of type {kind!r}, which the scope does not offer")
+
+    def _put(self, body: bytes, last: bool) -> None:
+        if not self._bodiless:
+            produced = self._produced + len(body)
+            length = self._length
+            if length is not None and (produced > length or (last and produced < length)):
+                raise _wrong_length(length, produced)
+            if body:
+                self._produced = produced
+                self._chunks.append(body)
+        if last:
+            self._complete = True
+
+    def _extensions(self) -> Container[str]:
+        extensions: Container[str] = self._scope.get("extensions") or ()
+        return extensions
+
+    def _open_file(self, message: Message) -> None:
+        phase = NEXT.get((self._phase, _FILE))
+        if phase is None:
+            raise ApplicationError(describe(self._phase, "http.response.pathsend"))
+        if not self._bodiless:
+            # Here, so that a file that cannot be read is an error of the application, with its response unsent.
+            self.file = open(message["path"], "rb")  # noqa: SIM115
+        self._complete = True
+        self._phase = phase
+
+    async def _keep_up(self) -> None:
+        """Wait until the application may go on.
+
+        Before the last message that is the backpressure. After it the client has to have the whole response first:
+        what follows (background tasks) may take any time.
+        """
+        while True:
+            # Announced before the look: what the server's thread takes after the look finds the announcement.
+            self._behind = True
+            if self._released if self._complete else self._produced - self._taken <= self._limit:
+                self._behind = False
+                return
+            if self._gone is not None:
+                raise ClientDisconnected(self._gone)
+            await self._change()
+
+    def _over(self) -> bool:
+        return self._gone is not None or self._released
+
+    async def _change(self) -> None:
+        """Wait until the server's thread has done something."""
+        waiter = self._host.waiter()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:  # the wait was cancelled
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- server's thread --------------------------------------------------------------------------------------
+
+    def begin(self, start_response: StartResponse) -> None:
+        """Call the application and start the response; return when its body has begun.
+
+        Raises:
+            BaseException: what the application raised before that.
+            ApplicationError: it returned without a response, or was cancelled.
+        """
+        self._host.start(self.run)
+        while self._phase <= _HELD and not self._finished:
+            self._work()
+        self._send_hints()  # those that came between the last look and the start
+        if self._phase <= _HELD or self._head is None:
+            raise self._failure()
+        start_response(*self._head)
+
+    def next(self) -> bytes:
+        """Return the chunks that lie there as one, ``b""`` at the end; waits for the next if there is none.
+
+        Raises:
+            BaseException: what the application raised; ApplicationError if it left its response incomplete.
+        """
+        chunks = self._chunks
+        while True:
+            # Looked at in the reverse of the order in which the loop sets them.
+            complete, finished = self._complete, self._finished
+            count = len(chunks)
+            if count:
+                # Sliced off and not swapped: the loop may append meanwhile, to this very list.
+                body = chunks[0] if count == 1 else b"".join(chunks[:count])
+                del chunks[:count]
+                self._taken += len(body)
+                if self._behind and not complete:
+                    self._behind = False
+                    self._host.post(self._wake)
+                return body
+            if complete:
+                return b""
+            if finished:
+                raise self._failure()
+            self._work()
+
+    def close(self) -> None:
+        """End the exchange; return when the application has ended. May be called again.
+
+        A response that is complete and taken is delivered: the application goes on after its last message, and where
+        the loop goes on by itself this does not wait for it.
+        Otherwise it is told ``http.disconnect``, and cancelled if it goes on for more than ``DISCONNECT_GRACE``.
+
+        Raises:
+            BaseException: KeyboardInterrupt or SystemExit of the application.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        if self._complete and not self._chunks:
+            self._released = True
+        else:
+            self._gone = "the server closed the response before it was complete: its client is gone"
+        if self.file is not None:
+            self.file.close()
+        if self._request_body is not None:
+            self._request_body.stop()
+        try:
+            if not self._finished:
+                self._host.post(self._wake)
+                self._host.step()
+            if not self._finished:
+                if self._released and self._host.goes_on:
+                    # Both sides set their flag and then look at the other's, so one of them at least ends it.
+                    self._detached = True
+                    if not self._finished:
+                        return
+                else:
+                    self._finish()
+        except BaseException:
+            self._end()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        """Give the loop back and say what went wrong; the first call does. Either side."""
+        try:
+            self._unended.pop()
+        except IndexError:  # the other side was first
+            return
+        self._host.end(finished=self._finished)
+        error, self._error = self._error, None
+        if error is not None:
+            self._report(error)
+
+    def _finish(self) -> None:
+        if self._released:
+            while not self._finished:
+                self._work()
+            return
+        self._wait_until_finished(DISCONNECT_GRACE)
+        if not self._finished:
+            self._host.cancel()
+            self._wait_until_finished(self._patience)
+        if not self._finished:
+            _logger.error(
+                "The application goes on %g s after its client left, although it was cancelled: it is left alone "
+                "(%s %s; option shutdown_timeout).",
+                DISCONNECT_GRACE + self._patience,
+                self._scope["method"],
+                self._scope["path"],
+            )
+
+    def _wait_until_finished(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not self._finished and (left := deadline - time.monotonic()) > 0:
+            self._host.wait_for(left)
+
+    def _work(self) -> None:
+        """Let the application go on until it has something for this thread, or do what it asked for last."""
+        body = self._request_body
+        if body is not None and body.wanted:
+            # Before the wait and not after it: what was sent in the same turn leaves before a read that may block.
+            body.attend()
+            self._host.post(self._wake)
+            return
+        host = self._host
+        # Mostly the application has its next chunk at once, and the loop need not turn for it.
+        if not host.step():
+            host.wait()
+        self._send_hints()
+
+    def _send_hints(self) -> None:
+        while self._hints:
+            self._environ["wsgi.early_hints"](self._hints.pop(0))
+
+    def _failure(self) -> BaseException:
+        """What the server is told of a response that cannot be completed."""
+        error, self._error = self._error, None
+        if error is not None and not _is_cancellation(error):
+            return error
+        if error is not None:
+            failure = ApplicationError("the application was cancelled before its response was complete")
+            failure.__cause__ = error
+            return failure
+        if self._phase is _SENT:
+            return ApplicationError("the application returned before its response was complete")
+        return ApplicationError("the application returned without a response")
+
+    def _report(self, error: BaseException) -> None:
+        """Say what went wrong after the server has had what it wanted."""
+        if not isinstance(error, Exception):
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise error
+            return  # cancelled, by us
+        if self._gone is not None and isinstance(error, OSError):
+            return  # it was told that the client is gone, and ended
+        _logger.error("Exception in an ASGI application whose response was over", exc_info=error)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    # By its name, since trio need not be installed. Nothing else that an application raises is to be hidden.
+    return type(error).__name__ in ("CancelledError", "Cancelled", "GeneratorExit")
+
+
+def _wrong_length(length: int, produced: int) -> ApplicationError:
+    if produced > length:
+        # Not one byte more than declared: the client would take them for the next response.
+        return ApplicationError(f"the application sent more than the {length} bytes of its Content-Length")
+    return ApplicationError(
+        f"the application declared Content-Length {length} and sent {produced} bytes: its response cannot be completed"
+    )
+
+
+def _translate_links(message: Message) -> list[tuple[str, str]]:
+    try:
+        return [("Link", decode_value(bytes(memoryview(link)))) for link in message["links"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ApplicationError(
+            "http.response.early_hint takes links as header values, a list of bytes without CR and LF; "
+            f"the application gave {message.get('links')!r}"
+        ) from error
+
+
+def _bytes(body: object) -> bytes:
+    # A subclass of bytes as well: PEP 3333 has the exact type, and some servers ask for it.
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(cast("bytearray", body))
+    hint = ": encode it" if isinstance(body, str) else ""
+    raise ApplicationError(f"a response body is made of bytes; the application sent {type(body).__name__}{hint}")
