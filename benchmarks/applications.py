@@ -1,4 +1,4 @@
-"""The small WSGI applications that are measured, and one in pure ASGI. Knows no wrapper and no server."""
+"""The small applications that are measured, in WSGI and in ASGI. Knows no wrapper and no server."""
 
 from __future__ import annotations
 
@@ -43,15 +43,49 @@ def transfer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
 
 
 async def hello_asgi(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as ``hello`` does, in pure ASGI: what the server alone costs.
+    """Answer as ``hello`` does, in pure ASGI.
 
     The length is declared, as a bridge that knows it does, so that the same bytes leave.
     """
-    if scope["type"] != "http":
-        raise ValueError(f"only http is served here, got {scope['type']!r}")
+    _refuse_all_but_http(scope)
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(HELLO))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": HELLO})
+
+
+async def hundred_chunks_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer as ``hundred_chunks`` does, in pure ASGI, with the empty message at the end that Starlette sends."""
+    _refuse_all_but_http(scope)
+    headers = [(b"content-type", b"application/octet-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for _ in range(CHUNKS):
+        await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def transfer_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """Do what ``transfer`` does, in pure ASGI."""
+    _refuse_all_but_http(scope)
+    if scope["method"] == "POST":
+        answer = str(await _receive_slowly(receive)).encode()
+        await _start(send, len(answer))
+        await send({"type": "http.response.body", "body": answer})
+        return
+    size = int(scope["query_string"])
+    await _start(send, size)
+    for piece in _pieces(size):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _refuse_all_but_http(scope: Scope) -> None:
+    if scope["type"] != "http":
+        raise ValueError(f"only http is served here, got {scope['type']!r}")
+
+
+async def _start(send: Send, length: int) -> None:
+    headers = [(b"content-length", b"%d" % length)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 def _read_slowly(environ: Environ) -> int:
@@ -59,9 +93,26 @@ def _read_slowly(environ: Environ) -> int:
     total = 0
     while piece := body.read(PIECE):
         total += len(piece)
-        for _ in range(DIGESTS):
-            hashlib.sha256(piece).digest()
+        _digest(piece)
     return total
+
+
+async def _receive_slowly(receive: Receive) -> int:
+    total, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError(f"the body ended after {total} bytes: {message!r}")
+        piece = message.get("body", b"")
+        total += len(piece)
+        _digest(piece)
+        more = message.get("more_body", False)
+    return total
+
+
+def _digest(piece: bytes) -> None:
+    for _ in range(DIGESTS):
+        hashlib.sha256(piece).digest()
 
 
 def _pieces(size: int) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ PACKAGES = (
     "a2wsgi",
     "anyio",
     "asgiref",
+    "fastapi",
     "Flask",
     "granian",
     "gunicorn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.model import Contestant, Reference, Scenario
+from benchmarks.model import Contestant, Reference, Scenario, Target
 from benchmarks.processes import python_figure
 
 # -E and -s leave out what the user's environment adds; the working directory stays on the path,
@@ -30,14 +30,15 @@ SCENARIOS = (
         name="import_time",
         title="import in a fresh interpreter",
         unit="ms",
-        subject="bridge",
+        subjects=("bridge",),
         contestants=(
             Contestant("bridge", partial(_sample, "from bridge import WsgiToAsgi")),
             Contestant("asyncio", partial(_sample, "import asyncio"), "reference: standard library"),
             Contestant("a2wsgi", partial(_sample, "from a2wsgi import WSGIMiddleware")),
             Contestant("asgiref", partial(_sample, "from asgiref.wsgi import WsgiToAsgi")),
         ),
-        references=(Reference("asyncio", ("asyncio",), at_most=1.3),),
+        references=(Reference("asyncio", ("asyncio",)),),
+        targets=(Target("bridge", "asyncio", at_most=1.3),),
         higher_is_better=False,
         rounds=_repeated,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.model import Reference, Result, Row
+from benchmarks.model import Reference, Result, Row, Target
 
 MISSING = "not measured"
 
@@ -14,11 +14,13 @@ class Verdict:
     """One target and what became of it.
 
     Attributes:
+        contestant: whom it is about.
         rule: the target in words.
         value: the ratio or figure that was reached; ``None`` if it could not be measured.
         outcome: ``"reached"``, ``"missed"`` or ``"not measured"``.
     """
 
+    contestant: str
     rule: str
     value: float | None
     outcome: str
@@ -43,28 +45,28 @@ def ratio(result: Result, row: Row, reference: Reference) -> float | None:
 
 
 def verdicts(result: Result) -> list[Verdict]:
-    """Judge every target of the scenario, in the order of its columns."""
-    scenario = result.scenario
-    subject = next(row for row in result.rows if row.name == scenario.subject)
+    """Judge every target of the scenario, in the order in which it lists them."""
+    rows = {row.name: row for row in result.rows}
+    references = {reference.label: reference for reference in result.scenario.references}
     found = []
-    for reference in scenario.references:
-        if reference.at_least is not None or reference.at_most is not None:
-            rule = f"{_bound(reference.at_least, reference.at_most)} times {reference.label}"
-            value = ratio(result, subject, reference)
-            found.append(_verdict(rule, value, reference.at_least, reference.at_most))
-    if scenario.at_most is not None:
-        rule = f"{_bound(None, scenario.at_most)} {scenario.unit}"
-        found.append(_verdict(rule, figure(result, subject), None, scenario.at_most))
+    for target in result.scenario.targets:
+        row = rows[target.contestant]
+        if target.of is None:
+            rule, value = f"{_bound(target)} {result.scenario.unit}", figure(result, row)
+        else:
+            rule, value = f"{_bound(target)} times {target.of}", ratio(result, row, references[target.of])
+        found.append(Verdict(target.contestant, rule, value, _outcome(target, value)))
     return found
 
 
-def _bound(at_least: float | None, at_most: float | None) -> str:
-    return f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
+def _bound(target: Target) -> str:
+    """Write the bound of *target* in words."""
+    return f"at least {target.at_least:g}" if target.at_least is not None else f"at most {target.at_most:g}"
 
 
-def _verdict(rule: str, value: float | None, at_least: float | None, at_most: float | None) -> Verdict:
+def _outcome(target: Target, value: float | None) -> str:
     if value is None:
-        return Verdict(rule, None, MISSING)
-    low = at_least is not None and value < at_least
-    high = at_most is not None and value > at_most
-    return Verdict(rule, value, "missed" if low or high else "reached")
+        return MISSING
+    low = target.at_least is not None and value < target.at_least
+    high = target.at_most is not None and value > target.at_most
+    return "missed" if low or high else "reached"

@@ -1,4 +1,4 @@
-"""What is measured: contestants, scenarios, references with their targets, results. Pure."""
+"""What is measured: contestants, scenarios, references, targets, results. Pure."""
 
 from __future__ import annotations
 
@@ -33,16 +33,33 @@ class Reference:
     """A column of ratios: every row divided by the best of *names*.
 
     Attributes:
-        label: column heading, after "of".
+        label: column heading, after "of"; unique within its scenario.
         names: contestants; the best one measured is the divisor.
-        at_least: lowest ratio the subject has to reach; ``None`` for no such target.
-        at_most: highest ratio the subject may have; ``None`` for no such target.
     """
 
     label: str
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one contestant has to reach.
+
+    Attributes:
+        contestant: its name.
+        of: label of the reference whose ratio is judged; ``None`` for the figure itself, in the scenario's unit.
+        at_least: lowest value that reaches the target.
+        at_most: highest value that reaches it; one of the two is given.
+    """
+
+    contestant: str
+    of: str | None = None
     at_least: float | None = None
     at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"a target has one bound, at_least or at_most; got {self!r}")
 
 
 def _as_asked(rounds: int) -> int:
@@ -57,9 +74,9 @@ class Scenario:
         name: what ``--only`` takes.
         title: one line for a reader.
         unit: of every figure, e.g. ``"responses/s"``.
-        subject: the contestant that the targets are about.
+        subjects: the contestants that the scenario is about; the chart sets them off.
         references: ratio columns, possibly none.
-        at_most: highest figure the subject may have, in *unit*; ``None`` for no such target.
+        targets: what is judged, possibly nothing.
         higher_is_better: decides the best of a reference, and the order of rows.
         seconds: default length of one sample; ``--seconds`` overrides it.
         rounds: from the rounds asked for to the rounds this scenario runs.
@@ -70,15 +87,26 @@ class Scenario:
     name: str
     title: str
     unit: str
-    subject: str
+    subjects: tuple[str, ...]
     contestants: tuple[Contestant, ...]
     references: tuple[Reference, ...] = ()
-    at_most: float | None = None
+    targets: tuple[Target, ...] = ()
     higher_is_better: bool = True
     seconds: float = 1.0
     rounds: Callable[[int], int] = _as_asked
     summarise: Callable[[Sequence[float]], float] = statistics.median
     summary: str = "median"
+
+    def __post_init__(self) -> None:
+        # Here and not when the minutes of measuring are over.
+        contestants = {contestant.name for contestant in self.contestants}
+        named = {*self.subjects, *(target.contestant for target in self.targets)}
+        named.update(name for reference in self.references for name in reference.names)
+        labels = {reference.label for reference in self.references}
+        judged = {target.of for target in self.targets if target.of is not None}
+        unknown = (named - contestants) | (judged - labels)
+        if unknown:
+            raise ValueError(f"scenario {self.name!r} has no contestant or reference {', '.join(sorted(unknown))}")
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import import_time
+from benchmarks.asgi_in_process import scenarios as asgi_in_process
 from benchmarks.in_process import scenarios as in_process
 from benchmarks.loopback import scenarios as loopback
 from benchmarks.memory import scenarios as memory
@@ -10,5 +11,11 @@ from benchmarks.model import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (*in_process.SCENARIOS, *loopback.SCENARIOS, *memory.SCENARIOS, *import_time.SCENARIOS)
+    for scenario in (
+        *in_process.SCENARIOS,
+        *asgi_in_process.SCENARIOS,
+        *loopback.SCENARIOS,
+        *memory.SCENARIOS,
+        *import_time.SCENARIOS,
+    )
 }

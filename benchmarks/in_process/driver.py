@@ -64,7 +64,8 @@ class _Exchange:
             raise RuntimeError(f"wrong response: {start!r}, {sent} of {size} bytes, complete: {last}")
 
 
-def _scope(path: str) -> Scope:
+def http_scope(path: str) -> Scope:
+    """Return the scope of a GET as Uvicorn would build it."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -98,7 +99,7 @@ async def drive(application: AsgiApplication, load: Load, seconds: float) -> flo
         count = 0
         while True:
             exchange = _Exchange()
-            await application(_scope(load.path), exchange.receive, exchange.send)
+            await application(http_scope(load.path), exchange.receive, exchange.send)
             count += 1
             if time.perf_counter() >= deadline:
                 exchange.check(load.size)

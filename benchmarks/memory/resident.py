@@ -1,4 +1,4 @@
-"""Resident memory of a process, from Linux's /proc. Knows no server."""
+"""Which process serves and how much memory it has resident, from Linux's /proc. Knows no server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from pathlib import Path
 from benchmarks.model import NotMeasured
 
 MIB = 1024 * 1024
+
+
+def serving(pid: int) -> int:
+    """Return the process that serves: the only child of *pid*, or *pid* itself if it has none.
+
+    Raises:
+        NotMeasured: it has several, and which of them takes a request cannot be known.
+    """
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError as error:
+        raise NotMeasured(f"no list of child processes: {error}") from None
+    if len(children) > 1:
+        raise NotMeasured(f"expected one process that serves, got {len(children)}")
+    return children[0] if children else pid
 
 
 def resident(pid: int) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from benchmarks.asgi_wrappers import REQUEST_LOOP, SHARED_LOOP
 from benchmarks.loopback.served_rate import running
 from benchmarks.memory import peer
-from benchmarks.memory.resident import MIB, forget_peak, peak, resident
-from benchmarks.model import Contestant, NotMeasured, Scenario
+from benchmarks.memory.resident import MIB, forget_peak, peak, resident, serving
+from benchmarks.model import Contestant, NotMeasured, Scenario, Target
 
 SIZE = 1024 * MIB
 # Bytes each way before the baseline is taken: what a first large exchange leaves behind
@@ -21,18 +22,20 @@ CEILING = 512 * MIB
 Transfer = Callable[[int, int, peer.Watch], None]
 
 
-def growth(module: str, transfer: Transfer, seconds: float) -> float:
+def growth(server: str, module: str, transfer: Transfer, seconds: float) -> float:
     """Return by how many MiB the server's peak exceeds what it had resident before the transfer.
 
     Args:
+        server: a key of ``compat_matrix.servers.RECIPES``.
+        module: of ``benchmarks.served``.
         seconds: ignored; the size is what is fixed here.
 
     Raises:
         NotMeasured: also when the growth went over CEILING.
     """
     del seconds
-    with running("uvicorn-httptools", module) as server:
-        pid, port = server.process.pid, server.port
+    with running(server, module) as process:
+        pid, port = serving(process.process.pid), process.port
         try:
             peer.upload(port, WARM_UP, _unwatched)
             peer.download(port, WARM_UP, _unwatched)
@@ -60,17 +63,18 @@ def _three_at_most(rounds: int) -> int:
     return min(rounds, 3)
 
 
-def _scenario(name: str, title: str, transfer: Transfer) -> Scenario:
+def _scenario(name: str, title: str, transfer: Transfer, server: str, modules: dict[str, str]) -> Scenario:
+    """Make a scenario of *modules*, contestant to module; all but a2wsgi are bridge, and held to the target."""
+    subjects = tuple(contestant for contestant in modules if contestant != _A2WSGI)
     return Scenario(
         name=name,
         title=title,
         unit="MiB",
-        subject="bridge",
-        contestants=(
-            Contestant("bridge", partial(growth, "transfer_bridge", transfer)),
-            Contestant("a2wsgi", partial(growth, "transfer_a2wsgi", transfer)),
+        subjects=subjects,
+        contestants=tuple(
+            Contestant(contestant, partial(growth, server, module, transfer)) for contestant, module in modules.items()
         ),
-        at_most=16,
+        targets=tuple(Target(subject, at_most=16) for subject in subjects),
         higher_is_better=False,
         rounds=_three_at_most,
         # One round that leaks is one too many.
@@ -79,7 +83,22 @@ def _scenario(name: str, title: str, transfer: Transfer) -> Scenario:
     )
 
 
+_A2WSGI = "a2wsgi"
+_UVICORN = {"bridge": "transfer_bridge", _A2WSGI: "transfer_a2wsgi"}
+_GUNICORN = {
+    REQUEST_LOOP: "asgi_transfer_request",
+    SHARED_LOOP: "asgi_transfer_shared",
+    _A2WSGI: "asgi_transfer_a2wsgi",
+}
+
+_UP = "growth of resident memory, 1 GiB up to a slow {}"
+_DOWN = "growth of resident memory, 1 GiB down to a slow client, {}"
+
 SCENARIOS = (
-    _scenario("memory_up", "growth of resident memory, 1 GiB up to a slow application, Uvicorn", peer.upload),
-    _scenario("memory_down", "growth of resident memory, 1 GiB down to a slow client, Uvicorn", peer.download),
+    _scenario("memory_up", _UP.format("application, Uvicorn"), peer.upload, "uvicorn-httptools", _UVICORN),
+    _scenario("memory_down", _DOWN.format("Uvicorn"), peer.download, "uvicorn-httptools", _UVICORN),
+    _scenario(
+        "asgi_memory_up", _UP.format("ASGI application, Gunicorn gthread"), peer.upload, "gunicorn-gthread", _GUNICORN
+    ),
+    _scenario("asgi_memory_down", _DOWN.format("Gunicorn gthread"), peer.download, "gunicorn-gthread", _GUNICORN),
 )

@@ -66,7 +66,7 @@ def _bar(result: Result, row: Row, top: int, longest: float) -> list[str]:
     value = figure(result, row)
     # A pixel at least, so that a very small figure does not look like a missing one.
     length = max(1.0, LONGEST * value / longest) if value is not None and longest else 0.0
-    color = SUBJECT if row.name == result.scenario.subject else OTHERS
+    color = SUBJECT if row.name in result.scenario.subjects else OTHERS
     label = MISSING if value is None else number(value)
     middle = top + BAR - 4
     return [

@@ -42,11 +42,9 @@ def _cells(result: Result, row: Row) -> list[str]:
 def _ratio_cell(result: Result, row: Row, reference: Reference) -> str:
     value = ratio(result, row, reference)
     text = "" if value is None else f"{value:.2f}"
-    if row.name == result.scenario.subject:
-        if reference.at_least is not None:
-            text += f" (>= {reference.at_least:g})"
-        if reference.at_most is not None:
-            text += f" (<= {reference.at_most:g})"
+    for target in result.scenario.targets:
+        if (target.contestant, target.of) == (row.name, reference.label):
+            text += f" (>= {target.at_least:g})" if target.at_least is not None else f" (<= {target.at_most:g})"
     return text.strip()
 
 
@@ -61,7 +59,7 @@ def _line(cells: list[str], widths: list[int]) -> str:
 
 def _remarks(result: Result) -> list[str]:
     remarks = [
-        f"- target: {result.scenario.subject} {verdict.rule}: "
+        f"- target: {verdict.contestant} {verdict.rule}: "
         + (verdict.outcome if verdict.value is None else f"{number(verdict.value)}, {verdict.outcome}")
         for verdict in verdicts(result)
     ]

@@ -1,0 +1,1 @@
+"""Scenarios in one process: an ASGI application is called as a WSGI one by a driver, without any server."""
