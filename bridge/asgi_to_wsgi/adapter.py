@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import threading
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from bridge.asgi_to_wsgi.exchange import Exchange
 from bridge.asgi_to_wsgi.lifespan import Lifespan
 from bridge.asgi_to_wsgi.loop_threads import LoopThread, LoopThreads
 from bridge.asgi_to_wsgi.loops import Loops
+from bridge.asgi_to_wsgi.process import LateLock, close_collected, keep, watch
 from bridge.asgi_to_wsgi.read_ahead import ReadAhead
 from bridge.asgi_to_wsgi.request_body import open_body
 from bridge.asgi_to_wsgi.request_loops import RequestLoops
@@ -90,12 +89,11 @@ class AsgiToWsgi:
         self._shutdown_timeout = _seconds("shutdown_timeout", shutdown_timeout)
         self._request_buffer = _bytes("request_buffer", request_buffer)
         self._response_buffer = _bytes("response_buffer", response_buffer)
-        # Made on first use: a lock made before a server patches threading would block its greenlets.
-        self._starting: threading.Lock | None = None
+        self._starting = LateLock()
         self._running: Loops | None = None  # under _starting
         self._failure: LifespanFailed | None = None  # under _starting
         self._collected: weakref.finalize[..., AsgiToWsgi] | None = None  # under _starting
-        _all.add(self)
+        watch(self)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request.
@@ -118,7 +116,7 @@ class AsgiToWsgi:
             scope,
             environ,
             host,
-            None if body is None else ReadAhead(body, self._request_buffer, host.crossing),
+            None if body is None else ReadAhead(body, self._request_buffer, host),
             self._response_buffer,
             self._shutdown_timeout,
         )
@@ -150,7 +148,7 @@ class AsgiToWsgi:
         Args:
             timeout: seconds to wait for requests that run; None: ``shutdown_timeout``. Then they are cancelled.
         """
-        with self._lock():
+        with self._starting:
             running, self._running, self._failure = self._running, None, None
             if self._collected is not None:
                 self._collected.detach()
@@ -167,7 +165,7 @@ class AsgiToWsgi:
         self.close()
 
     def _start(self) -> Loops:
-        with self._lock():
+        with self._starting:
             if self._running is None:
                 if self._failure is not None:
                     # A new one each time: the same exception raised twice would grow a traceback of both.
@@ -177,15 +175,11 @@ class AsgiToWsgi:
                 except LifespanFailed as failure:
                     self._failure = failure
                     raise
-                self._collected = weakref.finalize(self, _close_collected, running, self._shutdown_timeout)
-                self._collected.atexit = False  # _at_exit() closes what is left then
+                self._collected = weakref.finalize(
+                    self, close_collected, partial(running.close, self._shutdown_timeout)
+                )
+                self._collected.atexit = False  # close_at_exit() comes then
             return self._running
-
-    def _lock(self) -> threading.Lock:
-        with _making_locks:
-            if self._starting is None:
-                self._starting = threading.Lock()
-            return self._starting
 
     def _run(self) -> Loops:
         if self._lifespan == "off" and self._loop != "shared":
@@ -218,17 +212,17 @@ class AsgiToWsgi:
 
     def close_at_exit(self) -> None:
         """Be close(), in an interpreter that ends: wait for no request, nor for a startup that is under way."""
-        if self._starting is None or not self._starting.locked():
+        if not self._starting.locked():
             self.close(0.0)
 
     def start_afresh(self) -> None:
         """Forget loops and threads, in a forked child: no thread came along, and the loops are the parent's."""
         if self._running is not None:
-            # Kept, since closing a loop would take descriptors out of the epoll set that both processes share.
-            _inherited.append(self._running)
+            keep(self._running)
         if self._collected is not None:
             self._collected.detach()
-        self._starting = self._running = self._failure = self._collected = None
+        self._starting = LateLock()
+        self._running = self._failure = self._collected = None
 
 
 def _answer(refusal: RequestRefused, method: str, start_response: StartResponse) -> list[bytes]:
@@ -263,50 +257,3 @@ def _bytes(option: str, value: int) -> int:
     if not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"{option} is a number of bytes, 1 or more; got {value!r}")
     return value
-
-
-_all: weakref.WeakSet[AsgiToWsgi] = weakref.WeakSet()
-_inherited: list[Loops] = []
-
-# Held only to make another lock, never while anything waits.
-_making_locks = threading.Lock()
-
-
-_closing: set[threading.Thread] = set()
-
-
-def _close_collected(running: Loops, timeout: float) -> None:
-    # Collected anywhere, in the middle of an event loop maybe, where nothing may block. A response may outlive the
-    # adapter that began it, so requests are waited for.
-    def close() -> None:
-        try:
-            running.close(timeout)
-        finally:
-            _closing.discard(thread)
-
-    thread = threading.Thread(target=close, name="bridge-close", daemon=True)
-    _closing.add(thread)
-    try:
-        thread.start()
-    except RuntimeError:  # at exit, with threads of the server still running: no thread can be started any more
-        _closing.discard(thread)
-
-
-def _after_fork() -> None:
-    global _making_locks
-    _making_locks = threading.Lock()
-    _closing.clear()
-    for adapter in list(_all):
-        adapter.start_afresh()
-
-
-def _at_exit() -> None:
-    for adapter in list(_all):
-        # Nothing is waited for: a request that still runs has no server any more.
-        adapter.close_at_exit()
-    for thread in list(_closing):
-        thread.join(_EXIT_GRACE)
-
-
-os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)

@@ -1,18 +1,18 @@
-"""One request and its response: receive() and send() on an event loop, the iterable in the server's thread.
-
-Knows neither which loop that is nor how the server's input is read.
-"""
+"""One request and its response: receive() and send() on a loop, the iterable in the server's thread. Knows neither."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from bridge.asgi_to_wsgi.gate import BURST
+from bridge.asgi_to_wsgi.hosts import forget_outer_loop
+from bridge.asgi_to_wsgi.messages import is_cancellation, is_disconnect, to_bytes, translate_links, wrong_length
 from bridge.asgi_to_wsgi.order import NEXT, Phase, Signal, describe
 from bridge.asgi_to_wsgi.response_head import translate_start
 from bridge.errors import ApplicationError, ClientDisconnected
-from bridge.http import decode_value, has_body
+from bridge.http import has_body
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -46,6 +46,7 @@ class Exchange:
         "_asked",
         "_behind",
         "_bodiless",
+        "_burst",
         "_chunks",
         "_complete",
         "_detached",
@@ -113,6 +114,7 @@ class Exchange:
         self._error: BaseException | None = None
         self._finished = False  # the coroutine has ended; set after _error
         self._waiters: list[Waiter] = []
+        self._burst = 0  # calls of send() that did not have to wait
         self._behind = False  # set by the loop before it looks, cleared by the server's thread before it wakes it
         self.file: IO[bytes] | None = None  # the body, of http.response.pathsend; set before _complete
 
@@ -130,6 +132,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Call the application; what it raises is kept for the server's thread."""
+        forget_outer_loop()
         try:
             await self._application(self._scope, self.receive, self.send)
         except BaseException as error:
@@ -138,7 +141,8 @@ class Exchange:
             self._error = error
         finally:
             self._finished = True
-            self._host.pause()
+            if self._unended:  # else it was left alone, and its loop may be closed
+                self._host.pause()
             if self._detached:
                 self._end()
 
@@ -174,7 +178,7 @@ class Exchange:
             if phase is None:
                 raise ApplicationError(describe(self._phase, kind))
             if type(body) is not bytes:
-                body = _bytes(body)
+                body = to_bytes(body)
             self._put(body, last)
             self._phase = phase
             host = self._host
@@ -191,7 +195,7 @@ class Exchange:
             if self._phase is not _IDLE:
                 raise ApplicationError(describe(self._phase, kind))
             code, status, headers, self._length = translate_start(message)
-            self._bodiless = self._environ["REQUEST_METHOD"] == "HEAD" or not has_body(code)
+            self._bodiless = self._scope["method"] == "HEAD" or not has_body(code)
             self._head = status, headers
             self._phase = _HELD
             return
@@ -202,7 +206,7 @@ class Exchange:
         elif kind == "http.response.early_hint" and kind in self._extensions():
             if NEXT.get((self._phase, _HINT)) is None:
                 raise ApplicationError(describe(self._phase, kind))
-            self._hints.append(_translate_links(message))
+            self._hints.append(translate_links(message))
             self._host.pause()
         else:
             raise ApplicationError(f"the application sent a message of type {kind!r}, which the scope does not offer")
@@ -212,7 +216,7 @@ class Exchange:
             produced = self._produced + len(body)
             length = self._length
             if length is not None and (produced > length or (last and produced < length)):
-                raise _wrong_length(length, produced)
+                raise wrong_length(length, produced)
             if body:
                 self._produced = produced
                 self._chunks.append(body)
@@ -229,7 +233,10 @@ class Exchange:
             raise ApplicationError(describe(self._phase, "http.response.pathsend"))
         if not self._bodiless:
             # Here, so that a file that cannot be read is an error of the application, with its response unsent.
-            self.file = open(message["path"], "rb")  # noqa: SIM115
+            path: object = message.get("path")
+            if not isinstance(path, (str, bytes)):
+                raise ApplicationError(f"http.response.pathsend takes a path; the application gave {path!r}")
+            self.file = open(path, "rb")  # noqa: SIM115
         self._complete = True
         self._phase = phase
 
@@ -244,9 +251,14 @@ class Exchange:
             self._behind = True
             if self._released if self._complete else self._produced - self._taken <= self._limit:
                 self._behind = False
-                return
+                break
             if self._gone is not None:
                 raise ClientDisconnected(self._gone)
+            await self._change()
+        self._burst += 1
+        if self._burst % BURST == 0:
+            # Others are on this loop, and timers of the application: who never has to wait must not keep them off.
+            self._host.post(self._wake)
             await self._change()
 
     def _over(self) -> bool:
@@ -305,7 +317,7 @@ class Exchange:
                     self._behind = False
                     self._host.post(self._wake)
                 return body
-            if complete:
+            if complete or self._bodiless:
                 return b""
             if finished:
                 raise self._failure()
@@ -319,11 +331,13 @@ class Exchange:
         Otherwise it is told ``http.disconnect``, and cancelled if it goes on for more than ``DISCONNECT_GRACE``.
 
         Raises:
-            BaseException: KeyboardInterrupt or SystemExit of the application.
+            BaseException: KeyboardInterrupt, SystemExit and what else is no Exception, of the application.
         """
         if self.closed:
             return
         self.closed = True
+        if self._bodiless and self._phase is _SENT:
+            self._drain()
         if self._complete and not self._chunks:
             self._released = True
         else:
@@ -335,15 +349,18 @@ class Exchange:
         try:
             if not self._finished:
                 self._host.post(self._wake)
-                self._host.step()
+                while self._host.step():
+                    pass  # several, where tasks of the application were in send() at the same time
+            if not self._finished and not (self._released and self._host.goes_on):
+                self._finish()
+            if self._request_body is not None:
+                # Now and not before: a client that has stopped sending must not keep the application from its end.
+                self._request_body.join()
             if not self._finished:
-                if self._released and self._host.goes_on:
-                    # Both sides set their flag and then look at the other's, so one of them at least ends it.
-                    self._detached = True
-                    if not self._finished:
-                        return
-                else:
-                    self._finish()
+                # Both sides set their flag and then look at the other's, so one of them at least ends it.
+                self._detached = self._released
+                if self._detached and not self._finished:
+                    return
         except BaseException:
             self._end()
             raise
@@ -358,7 +375,10 @@ class Exchange:
         self._host.end(finished=self._finished)
         error, self._error = self._error, None
         if error is not None:
-            self._report(error)
+            if self._detached or isinstance(error, Exception):
+                self._report(error)
+            elif not is_cancellation(error):
+                raise error  # SystemExit and its like are for the server's thread, if that is still here
 
     def _finish(self) -> None:
         if self._released:
@@ -377,6 +397,13 @@ class Exchange:
                 self._scope["method"],
                 self._scope["path"],
             )
+
+    def _drain(self) -> None:
+        """Let an application that sends a body to a client that gets none come to its end; not for ever."""
+        deadline = time.monotonic() + DISCONNECT_GRACE
+        while not (self._complete or self._finished) and (left := deadline - time.monotonic()) > 0:
+            if not self._host.step():
+                self._host.wait_for(left)
 
     def _wait_until_finished(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -404,7 +431,7 @@ class Exchange:
     def _failure(self) -> BaseException:
         """What the server is told of a response that cannot be completed."""
         error, self._error = self._error, None
-        if error is not None and not _is_cancellation(error):
+        if error is not None and not is_cancellation(error):
             return error
         if error is not None:
             failure = ApplicationError("the application was cancelled before its response was complete")
@@ -416,42 +443,8 @@ class Exchange:
 
     def _report(self, error: BaseException) -> None:
         """Say what went wrong after the server has had what it wanted."""
-        if not isinstance(error, Exception):
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise error
-            return  # cancelled, by us
-        if self._gone is not None and isinstance(error, OSError):
+        if is_cancellation(error):
+            return  # by us
+        if self._gone is not None and is_disconnect(error):
             return  # it was told that the client is gone, and ended
         _logger.error("Exception in an ASGI application whose response was over", exc_info=error)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    # By its name, since trio need not be installed. Nothing else that an application raises is to be hidden.
-    return type(error).__name__ in ("CancelledError", "Cancelled", "GeneratorExit")
-
-
-def _wrong_length(length: int, produced: int) -> ApplicationError:
-    if produced > length:
-        # Not one byte more than declared: the client would take them for the next response.
-        return ApplicationError(f"the application sent more than the {length} bytes of its Content-Length")
-    return ApplicationError(
-        f"the application declared Content-Length {length} and sent {produced} bytes: its response cannot be completed"
-    )
-
-
-def _translate_links(message: Message) -> list[tuple[str, str]]:
-    try:
-        return [("Link", decode_value(bytes(memoryview(link)))) for link in message["links"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ApplicationError(
-            "http.response.early_hint takes links as header values, a list of bytes without CR and LF; "
-            f"the application gave {message.get('links')!r}"
-        ) from error
-
-
-def _bytes(body: object) -> bytes:
-    # A subclass of bytes as well: PEP 3333 has the exact type, and some servers ask for it.
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(cast("bytearray", body))
-    hint = ": encode it" if isinstance(body, str) else ""
-    raise ApplicationError(f"a response body is made of bytes; the application sent {type(body).__name__}{hint}")

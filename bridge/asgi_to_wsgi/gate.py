@@ -1,53 +1,77 @@
-"""A coroutine's next step without a turn of its loop. Knows nothing of what the coroutine does."""
+"""Single steps of a task, without a turn of its event loop. Knows nothing of what the task does."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Context
+
+# Steps that an application makes without a turn of its loop; then its timers and other tasks have theirs.
+BURST: Final = 64
 
 
 class Gate:
-    """What the one coroutine of a :class:`RequestLoop` awaits until :meth:`open` lets it go on, at once.
+    """Where the task of a loop that stands still waits, until :meth:`open` lets it make its next step.
 
-    A future would let it go on in the loop's next turn; and to run a loop for the one step that most applications
-    have left after their last message costs a third of a whole request.
+    Most applications do all their work in one step, up to their last message, and have nothing to do in the next. To
+    run a loop costs as much as the rest of a request, twice. So as long as the application waits for nothing but the
+    server, its steps are made here, with all that ``run_forever()`` sets up for them. Of loops that are not asyncio's
+    (uvloop) that cannot be set from outside: they turn.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_hooks", "_loop", "_waiting")
+    __slots__ = ("_asyncio_future_blocking", "_hooks", "_loop", "_state", "_steps", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._asyncio_future_blocking = False
+        self._state = cast("Any", loop) if isinstance(loop, asyncio.BaseEventLoop) else None
+        if self._state is not None:
+            self._hooks = (self._state._asyncgen_firstiter_hook, self._state._asyncgen_finalizer_hook)
         # More than one if tasks of an application send at the same time.
-        self._waiting: list[tuple[Callable[[Gate], object], Context]] = []
-        # What run_forever() sets, so that generators which begin in that step belong to the loop as well.
-        self._hooks: tuple[Any, Any] = (
-            getattr(loop, "_asyncgen_firstiter_hook", None),
-            getattr(loop, "_asyncgen_finalizer_hook", None),
-        )
+        self._waiting: list[tuple[Context, Callable[..., object], tuple[Any, ...]]] = []
+        self._steps = 0
+        self._asyncio_future_blocking = False
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Make a task whose first step waits here."""
+        if self._state is None:
+            return asyncio.Task(coroutine, loop=self._loop)
+        # The task hands its first step to call_soon().
+        self._state.call_soon = self._hold
+        try:
+            return asyncio.Task(coroutine, loop=self._loop)
+        finally:
+            del self._state.call_soon
+
+    def _hold(self, callback: Callable[..., object], *args: Any, context: Context) -> None:
+        self._waiting.append((context, callback, args))
 
     def open(self) -> bool:
-        """Let the coroutine make its next step, in this thread, with the loop as the running one.
-
-        Returns:
-            Whether it waited here.
-        """
+        """Let the task make its next step, in this thread; return whether it did, or will when the loop turns."""
         if not self._waiting:
             return False
-        callback, context = self._waiting.pop(0)
+        loop = self._state
+        self._steps += 1
+        if loop is None or self._steps % BURST == 0:
+            for context, callback, args in self._waiting:
+                self._loop.call_soon(callback, *args, context=context)
+            self._waiting.clear()
+            return False
+        context, callback, args = self._waiting.pop(0)
         hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(self._loop)
+        loop._thread_id = threading.get_ident()  # is_running() is true then
+        asyncio._set_running_loop(loop)
         sys.set_asyncgen_hooks(*self._hooks)
         try:
-            context.run(callback, self)
+            context.run(callback, *args)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(None)
+            loop._thread_id = None
         return True
 
     # What asyncio.Task asks of a future.
@@ -60,7 +84,7 @@ class Gate:
         return self._loop
 
     def add_done_callback(self, callback: Callable[[Gate], object], *, context: Context) -> None:
-        self._waiting.append((callback, context))
+        self._waiting.append((context, callback, (self,)))
 
     def result(self) -> None:
         return None

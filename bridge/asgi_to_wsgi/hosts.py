@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -167,3 +168,13 @@ class Beside:
 
 def _closed() -> ServerError:
     return ServerError("the adapter was closed while a request was under way: the server has to end its requests first")
+
+
+def forget_outer_loop() -> None:
+    """Let anyio see the loop on which the caller runs, where the server itself is nested in another kind of loop.
+
+    The context of the server's thread, which the application inherits, may say that it runs on that one.
+    """
+    sniffio: Any = sys.modules.get("sniffio")
+    if sniffio is not None and sniffio.current_async_library_cvar.get() is not None:
+        sniffio.current_async_library_cvar.set(None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bridge.asgi_to_wsgi.green import make_signal, new_event_loop, start_real_thread
 from bridge.asgi_to_wsgi.hosts import Beside
+from bridge.asgi_to_wsgi.in_use import InUse
 from bridge.asgi_to_wsgi.left_overs import LEFT_OVER_GRACE, end_all, tidy, track_tasks
 from bridge.errors import ConfigurationError
 from bridge.loop_thread import AnyioCrossing, LoopClosed, mailbox_here
@@ -17,7 +17,10 @@ from bridge.loop_thread import AnyioCrossing, LoopClosed, mailbox_here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.asgi_to_wsgi.green import Joinable, Wakeable
+    from anyio.abc import TaskGroup
+    from anyio.lowlevel import EventLoopToken
+
+    from bridge.asgi_to_wsgi.green import Joinable
     from bridge.loop_thread import Crossing, Waiter
 
 _logger = logging.getLogger("bridge")
@@ -58,8 +61,7 @@ class LoopThread:
         self._exclusive = exclusive
         self._tasks: set[asyncio.Task[Any]] = set()
         self._error: BaseException | None = None
-        self._hosts: set[Beside] = set()  # add and discard are atomic
-        self._watchers: tuple[Wakeable, ...] = ()
+        self._hosts: InUse[Beside] = InUse()
         self._end: Waiter
         self._started = False  # set after crossing and _end, or after _error
         self._ready = make_signal()
@@ -85,8 +87,6 @@ class LoopThread:
     def unregister(self, host: Beside) -> None:
         """Forget a host whose exchange is over."""
         self._hosts.discard(host)
-        for watcher in self._watchers:
-            watcher.wake()
 
     def tidy(self) -> bool:
         """Cancel and await what the exchange left on the loop; return whether it is clean then."""
@@ -110,11 +110,7 @@ class LoopThread:
 
     def drain(self, timeout: float) -> None:
         """Wait until no exchange runs, *timeout* seconds at most. Blocks."""
-        deadline = time.monotonic() + timeout
-        changed = make_signal()
-        self._watchers = (*self._watchers, changed)  # before the first look: who leaves after it wakes this
-        while self._hosts and (left := deadline - time.monotonic()) > 0:
-            changed.wait(left)
+        self._hosts.drain(timeout)
 
     def stop(self) -> None:
         """Cancel what runs and end the loop and its thread. Blocks."""
@@ -173,7 +169,7 @@ class LoopThread:
         from anyio.lowlevel import current_token
 
         async with create_task_group() as tasks:
-            self.crossing = AnyioCrossing(current_token(), tasks)
+            self.crossing = _TrioCrossing(current_token(), tasks)
             self._end = self.crossing.waiter()
             self._tell_started()
             await self._end
@@ -184,6 +180,22 @@ class LoopThread:
         self._ready.wake()
 
 
+class _TrioCrossing(AnyioCrossing):
+    """The crossing to trio from any thread. anyio's waits for each letter, and refuses where another trio runs."""
+
+    __slots__ = ("_trio",)
+
+    def __init__(self, token: EventLoopToken, tasks: TaskGroup) -> None:
+        super().__init__(token, tasks)
+        self._trio: Any = token.native_token
+
+    def post(self, letter: Callable[[], object]) -> None:
+        try:
+            self._trio.run_sync_soon(letter)
+        except RuntimeError:  # trio's RunFinishedError
+            raise LoopClosed from None
+
+
 class LoopThreads:
     """A pool of threads with a loop each, for exchanges that need a loop of their own and cannot run it themselves."""
 
@@ -191,6 +203,7 @@ class LoopThreads:
         self._backend: Backend = backend
         self._factory = factory
         self._idle: deque[LoopThread] = deque()  # append and pop are atomic
+        self._in_use: InUse[LoopThread] = InUse()
         self._closed = False
 
     def take(self) -> Beside:
@@ -199,6 +212,7 @@ class LoopThreads:
             thread = self._idle.pop()
         except IndexError:
             thread = LoopThread(self._backend, self._factory, "bridge-request-loop", exclusive=True)
+        self._in_use.add(thread)
         return Beside(thread, lambda finished: self._take_back(thread, finished))
 
     def _take_back(self, thread: LoopThread, finished: bool) -> None:
@@ -208,6 +222,11 @@ class LoopThreads:
                 self.close()
         else:
             thread.stop()
+        self._in_use.discard(thread)
+
+    def drain(self, timeout: float) -> None:
+        """Wait until no exchange has one of the loops, *timeout* seconds at most. Blocks."""
+        self._in_use.drain(timeout)
 
     def close(self) -> None:
         """End the idle threads; one that is in use ends with its exchange."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.asgi_to_wsgi.green import patched_by
 from bridge.asgi_to_wsgi.hosts import Beside
@@ -41,17 +42,25 @@ class Loops:
         if self._shared is not None:
             return Beside(self._shared)
         # A thread runs one loop at a time. Greenlets share theirs, and so do the caller and its own loop.
-        if self._loops is None or asyncio._get_running_loop() is not None or patched_by() is not None:
+        if self._loops is None or asyncio._get_running_loop() is not None or patched_by() is not None or _in_trio():
             return self._threads.take()
         return self._loops.take()
 
     def close(self, drain_timeout: float) -> None:
-        deadline = time.monotonic() + self._shutdown_timeout
+        """Wait for exchanges, *drain_timeout* seconds at most; shut the application down; end all loops. Blocks."""
+        deadline = time.monotonic() + drain_timeout
+        for running in (self._thread, self._threads, self._loops):
+            if running is not None:
+                running.drain(max(0.0, deadline - time.monotonic()))
         if self._thread is not None:
-            self._thread.drain(drain_timeout)
             if self._lifespan is not None:
-                self._lifespan.shutdown(max(0.0, deadline - time.monotonic()))
+                self._lifespan.shutdown(self._shutdown_timeout)
             self._thread.stop()
         self._threads.close()
         if self._loops is not None:
             self._loops.close()
+
+
+def _in_trio() -> bool:
+    lowlevel: Any = sys.modules.get("trio.lowlevel")
+    return lowlevel is not None and getattr(lowlevel, "in_trio_run", bool)()

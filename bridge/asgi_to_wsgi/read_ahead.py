@@ -13,6 +13,7 @@ from bridge.loop_thread import LoopClosed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bridge.asgi_to_wsgi.hosts import Host
     from bridge.asgi_to_wsgi.request_body import RequestBody
     from bridge.loop_thread import Crossing
     from bridge.protocols import Message
@@ -36,6 +37,7 @@ class ReadAhead:
         "_complete",
         "_crossing",
         "_error",
+        "_host",
         "_limit",
         "_pieces",
         "_room",
@@ -48,11 +50,11 @@ class ReadAhead:
         "_wanted",
     )
 
-    def __init__(self, body: RequestBody, limit: int, crossing: Crossing) -> None:
+    def __init__(self, body: RequestBody, limit: int, host: Host) -> None:
         """Read *body*, *limit* bytes ahead of the application at most."""
         self._body = body
         self._limit = limit
-        self._crossing = crossing
+        self._host = host
         self._short = body.thread_bound or (body.length is not None and body.length <= limit)
         self._room = None if self._short else make_signal()
 
@@ -72,6 +74,7 @@ class ReadAhead:
         # Server's thread writes.
         self._stopped = False
         self._thread: threading.Thread | None = None
+        self._crossing: Crossing | None = None
 
     # -- event loop -------------------------------------------------------------------------------------------
 
@@ -118,6 +121,7 @@ class ReadAhead:
         if self._stopped or self._complete or self._error is not None or self._thread is not None:
             return  # asked for twice: by one receive() that was cancelled while this thread read, and by the next
         if not self._short:
+            self._crossing = self._host.crossing  # here, where the loop of a host that takes turns stands still
             # threading's, patched or not: under gevent a greenlet of this thread, whose socket it may read.
             self._thread = threading.Thread(target=self._read_on, name="bridge-reader", daemon=True)
             self._thread.start()
@@ -131,14 +135,14 @@ class ReadAhead:
             self._error = error
 
     def stop(self) -> None:
-        """Let nothing read any more; blocks until that is so.
-
-        A read that is under way is waited for: the server may take the connection's next request from the same input.
-        """
+        """Let nothing begin to read any more."""
         self._stopped = True
+        if self._room is not None:
+            self._room.wake()
+
+    def join(self) -> None:
+        """Wait for a read that is under way: the server may take the connection's next request from the same input."""
         if self._thread is not None:
-            if self._room is not None:
-                self._room.wake()
             self._thread.join()
 
     def _put_all(self, length: int) -> None:
@@ -187,7 +191,8 @@ class ReadAhead:
         if self._starved:
             self._starved = False
             try:
-                self._crossing.post(self._wake)
+                if self._crossing is not None:
+                    self._crossing.post(self._wake)
             except LoopClosed:
                 self._stopped = True  # nobody is left who could ask for the rest
 

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.asgi_to_wsgi.gate import Gate
+from bridge.asgi_to_wsgi.in_use import InUse
 from bridge.asgi_to_wsgi.left_overs import abandon, tidy, track_tasks
 from bridge.loop_thread import Mailbox
 
@@ -25,15 +26,17 @@ class RequestLoop:
     takes_turns = True
     goes_on = False
 
-    def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop], give: Callable[[RequestLoop], None]) -> None:
-        """Make a loop; *give* takes this host back when an exchange has left it clean."""
+    def __init__(
+        self, factory: Callable[[], asyncio.AbstractEventLoop], end: Callable[[RequestLoop, bool], None]
+    ) -> None:
+        """Make a loop; *end* is told when an exchange has left this host, and whether it is clean."""
         self._loop = loop = factory()
-        self._give = give
-        self.crossing = Mailbox(loop)
+        self._end = end
+        self._mailbox: Mailbox | None = None
         self._task: asyncio.Task[None] | None = None
         self._tasks = track_tasks(loop)
-        # What a loop of another kind (uvloop) does not show is taken for there.
-        self._ready: Sized = getattr(loop, "_ready", (None,))
+        self._shows_inside = isinstance(loop, asyncio.BaseEventLoop)
+        self._ready: Sized = getattr(loop, "_ready", ())
         self._generators: Sized = getattr(loop, "_asyncgens", ())
         self.gate = Gate(loop)
         # Bound here, since each is called for every exchange: a method of ours around them would cost as much again.
@@ -42,8 +45,14 @@ class RequestLoop:
         self.wait: Callable[[], object] = loop.run_forever
         self.waiter: Callable[[], Waiter] = loop.create_future
 
+    @property
+    def crossing(self) -> Mailbox:
+        if self._mailbox is None:  # made for the first long body, since it may hold a descriptor
+            self._mailbox = Mailbox(self._loop)
+        return self._mailbox
+
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._task = asyncio.Task(main(), loop=self._loop)
+        self._task = self.gate.start(main())
 
     def wait_for(self, timeout: float) -> None:
         timer = self._loop.call_later(timeout, self._loop.stop)
@@ -68,22 +77,36 @@ class RequestLoop:
             self._task.cancel()
 
     def end(self, *, finished: bool) -> None:
-        task, self._task = self._task, None
-        loop = self._loop
-        if not finished:
-            if task is not None:
-                abandon(task)  # the exchange has said so
-            self.close()
+        if finished and self._shows_inside and not (self._tasks or self._ready or self._generators):
+            self._task = None
+            self._end(self, True)
             return
-        if self._tasks or self._ready or self._generators:
-            try:
-                if not loop.run_until_complete(tidy(loop, self._tasks)):
-                    self.close()
-                    return
-            except BaseException:
+        clean = False
+        try:
+            clean = finished and self._tidy()
+        finally:
+            if not clean:
+                self._abandon()
                 self.close()
-                raise
-        self._give(self)
+            self._task = None
+            self._end(self, clean)
+
+    def _tidy(self) -> bool:
+        loop = self._loop
+        if not self._shows_inside:
+            # uvloop: callbacks of what ended last, and stops that came too late to be noticed.
+            loop.stop()
+            loop.run_forever()
+        if self._tasks or self._ready or self._generators:
+            return loop.run_until_complete(tidy(loop, self._tasks))
+        return True
+
+    def _abandon(self) -> None:
+        # What is left goes with the loop; that it does has been said. Its finally blocks run when it is collected.
+        self.pause = self._stop = _nothing
+        for task in (self._task, *self._tasks):
+            if task is not None and not task.done():
+                abandon(task)
 
     def close(self) -> None:
         """Close the loop."""
@@ -100,22 +123,38 @@ class RequestLoops:
     def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self._factory = factory or asyncio.new_event_loop
         self._idle: deque[RequestLoop] = deque()  # append and pop are atomic
+        self._in_use: InUse[RequestLoop] = InUse()
+        self._closed = False
 
     def take(self) -> RequestLoop:
         """Return a clean loop; its end() gives it back."""
         try:
             # The last one that came back: its memory is warm, and the others can stay unused.
-            return self._idle.pop()
+            loop = self._idle.pop()
         except IndexError:
-            return RequestLoop(self._factory, self._give)
+            loop = RequestLoop(self._factory, self._take_back)
+        self._in_use.add(loop)
+        return loop
 
-    def _give(self, loop: RequestLoop) -> None:
-        if len(self._idle) < _KEEP:
+    def _take_back(self, loop: RequestLoop, clean: bool) -> None:
+        if clean and len(self._idle) < _KEEP:
             self._idle.append(loop)
-        else:
+            if self._closed:  # looked at after the loop is in: either this look sees it, or close() sees the loop
+                self.close()
+        elif clean:
             loop.close()
+        self._in_use.discard(loop)
+
+    def drain(self, timeout: float) -> None:
+        """Wait until no exchange has one of the loops, *timeout* seconds at most. Blocks."""
+        self._in_use.drain(timeout)
 
     def close(self) -> None:
-        """Close the idle loops."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the idle loops; one that is in use closes with its exchange."""
+        self._closed = True
+        while True:
+            try:
+                loop = self._idle.pop()
+            except IndexError:
+                return
+            loop.close()

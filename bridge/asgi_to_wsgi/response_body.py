@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import IO, TYPE_CHECKING
+
+from bridge.asgi_to_wsgi.process import close_dropped
 
 if TYPE_CHECKING:
     from bridge.asgi_to_wsgi.exchange import Exchange
@@ -17,10 +17,11 @@ class ResponseBody:
     drops it, which is how an exchange ends on servers that never call close() (Uvicorn's own WSGI).
     """
 
-    __slots__ = ("_exchange",)
+    __slots__ = ("_exchange", "close")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self.close = exchange.close
 
     def __iter__(self) -> ResponseBody:
         return self
@@ -31,13 +32,9 @@ class ResponseBody:
             raise StopIteration
         return chunk
 
-    def close(self) -> None:
-        """End the exchange; see :meth:`Exchange.close`."""
-        self._exchange.close()
-
     def __del__(self) -> None:
         if not self._exchange.closed:
-            _close_elsewhere(self._exchange)
+            close_dropped(self._exchange.close)
 
 
 class FileBody:
@@ -56,12 +53,4 @@ class FileBody:
 
     def __del__(self) -> None:
         if not self._exchange.closed:
-            _close_elsewhere(self._exchange)
-
-
-def _close_elsewhere(exchange: Exchange) -> None:
-    if asyncio._get_running_loop() is None:
-        exchange.close()
-    else:
-        # Collected in the middle of some event loop, where nothing may block and no second loop can run.
-        threading.Thread(target=exchange.close, name="bridge-close", daemon=True).start()
+            close_dropped(self._exchange.close)

@@ -54,9 +54,10 @@ def build_scope(environ: Environ, state: Mapping[str, Any] | None) -> Scope:
         scheme = environ["wsgi.url_scheme"]
     except KeyError as error:
         raise ServerError(f"environ must hold {error} (PEP 3333, 'environ Variables'); it is missing") from None
-    path = environ.get("PATH_INFO") or ""
-    script_name = environ.get("SCRIPT_NAME") or ""
-    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("RAW_PATH_INFO") or ""
+    get = environ.get
+    path = get("PATH_INFO") or ""
+    script_name = get("SCRIPT_NAME") or ""
+    raw = get("RAW_URI") or get("REQUEST_URI") or get("RAW_PATH_INFO") or ""
     if "?" in raw:
         raw = raw.partition("?")[0]
     authority = ""
@@ -67,7 +68,7 @@ def build_scope(environ: Environ, state: Mapping[str, Any] | None) -> Scope:
         root_path, path, raw_path, authority = _resolve(script_name, path, raw)
 
     headers: Headers = []
-    content_type = environ.get("CONTENT_TYPE")
+    content_type = get("CONTENT_TYPE")
     if "headers_raw" in environ:
         headers, content_type = _headers_of_eventlet(environ, content_type)
     if not headers:
@@ -83,10 +84,10 @@ def build_scope(environ: Environ, state: Mapping[str, Any] | None) -> Scope:
                 headers.append((name, _encode_value(key, environ[key])))
     if content_type:
         headers.append((b"content-type", _encode(content_type)))
-    content_length = environ.get("CONTENT_LENGTH")
+    content_length = get("CONTENT_LENGTH")
     # RFC 9112, 6.3: Transfer-Encoding overrides Content-Length. Both together are how requests are smuggled, so
     # an application must not see the one that does not count.
-    if content_length and not environ.get("HTTP_TRANSFER_ENCODING"):
+    if content_length and not get("HTTP_TRANSFER_ENCODING"):
         try:
             headers.append((b"content-length", b"%d" % parse_content_length(content_length)))
         except ValueError as error:
@@ -95,12 +96,12 @@ def build_scope(environ: Environ, state: Mapping[str, Any] | None) -> Scope:
         headers = [(b"host", _encode(authority)), *(header for header in headers if header[0] != b"host")]
 
     extensions: dict[str, dict[str, Any]] = {}
-    if environ.get("wsgi.file_wrapper"):
+    if get("wsgi.file_wrapper"):
         extensions["http.response.pathsend"] = {}
-    if callable(environ.get("wsgi.early_hints")):
+    if "wsgi.early_hints" in environ and callable(environ["wsgi.early_hints"]):
         extensions["http.response.early_hint"] = {}
 
-    host = environ.get("REMOTE_ADDR")
+    host = get("REMOTE_ADDR")
     client = None
     if host:
         try:
@@ -111,12 +112,12 @@ def build_scope(environ: Environ, state: Mapping[str, Any] | None) -> Scope:
     try:
         server = _SERVERS[environ["SERVER_NAME"], environ["SERVER_PORT"]]
     except KeyError:
-        server = _learn_server(environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
+        server = _learn_server(get("SERVER_NAME"), get("SERVER_PORT"))
     try:
         version = _VERSIONS[environ["SERVER_PROTOCOL"]]
     except KeyError:
-        version = _version(environ.get("SERVER_PROTOCOL") or "HTTP/1.1")
-    query = environ.get("QUERY_STRING") or ""
+        version = _version(get("SERVER_PROTOCOL") or "HTTP/1.1")
+    query = get("QUERY_STRING") or ""
     try:
         query_string = query.encode("latin-1")
     except UnicodeEncodeError:
