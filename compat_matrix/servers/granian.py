@@ -1,6 +1,7 @@
 """Granian: a server written in Rust, as an ASGI and as a WSGI server."""
 
 import re
+import signal
 import sys
 
 from compat_matrix.servers.recipe import Recipe
@@ -51,4 +52,7 @@ GRANIAN_WSGI = Recipe(
     lifespan=False,
     event_loop="none",
     listens_late=True,
+    ends_before_close=False,
+    # A process of multiprocessing ends by os._exit(), which Python 3.13 lets run atexit handlers before.
+    exits_on=signal.SIGTERM if sys.version_info >= (3, 13) else None,
 )

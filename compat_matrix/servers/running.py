@@ -37,7 +37,7 @@ class RunningServer:
         self.process = process
         self.port = port
         self.killed = False
-        """It did not end by itself after SIGTERM."""
+        """It did not end by itself after the signal."""
         # Guards the two attributes below; the reader thread writes, anyone reads.
         self._changed = threading.Condition()
         self._lines: list[str] = []
@@ -105,20 +105,20 @@ class RunningServer:
                 return
         raise ServerFailedError(f"{self.recipe.name} does not accept connections. Log:\n{self.log()}")
 
-    def terminate(self) -> None:
-        """Send SIGTERM to the process (not to its children) and return at once."""
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal to the process (not to its children) and return at once."""
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(number)
 
-    def stop(self) -> int:
-        """End the process and its children: SIGTERM, and SIGKILL after ``STOP_TIMEOUT`` seconds.
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the process and its children: the signal, and SIGKILL after ``STOP_TIMEOUT`` seconds.
 
         A kill is written to the log and sets ``killed``. May be called again.
 
         Returns:
             The exit status; negative for a signal.
         """
-        self.terminate()
+        self.terminate(number)
         with self._changed:
             # The end of the output means that every process of the group is gone, the
             # grandchildren too, which Popen.wait() could not tell (and it would poll).
@@ -128,7 +128,7 @@ class RunningServer:
             # The process has not been waited for yet, so its group cannot be someone else's.
             os.killpg(self.process.pid, signal.SIGKILL)
             with self._changed:
-                self._lines.append(f"(killed: did not end within {STOP_TIMEOUT:g} s of SIGTERM)\n")
+                self._lines.append(f"(killed: did not end within {STOP_TIMEOUT:g} s of {number.name})\n")
         status = self.process.wait(STOP_TIMEOUT)
         self._reader.join(STOP_TIMEOUT)
         return status
@@ -164,7 +164,7 @@ def start(
         directory: the working directory; first on the import path of the process.
         env: environment variables on top of the inherited ones. asyncio's debug mode and
             warning filters are not inherited, so they are off unless given here.
-        extra: more options of the server, put before the target.
+        extra: more options of the server, put before the target and the option that takes it.
 
     Raises:
         ServerFailedError: the server ended or was not ready after ``READY_TIMEOUT`` seconds.
@@ -190,7 +190,9 @@ def _launch(
     recipe: Recipe, target: str, directory: Path, env: Mapping[str, str], extra: Sequence[str]
 ) -> RunningServer:
     port = _free_port()
-    command = recipe.command(target, port)
+    *options, last = recipe.command(target, port)
+    if recipe.target_option is not None:
+        extra = (*extra, recipe.target_option)
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment.update(env)
     environment["PYTHONUNBUFFERED"] = "1"
@@ -198,7 +200,7 @@ def _launch(
         path for path in (str(directory), environment.get("PYTHONPATH")) if path
     )
     process = subprocess.Popen(
-        [*command[:-1], *extra, command[-1]],
+        [*options, *extra, last],
         cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,

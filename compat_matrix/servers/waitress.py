@@ -1,6 +1,7 @@
 """Waitress: one select loop, a pool of threads, bodies buffered whole."""
 
 import re
+import signal
 import sys
 
 from compat_matrix.servers.recipe import Recipe
@@ -25,4 +26,9 @@ WAITRESS = Recipe(
     event_loop="none",
     streams_body=False,
     lazy_continue=False,
+    graceful_stop=False,
+    raw_target="REQUEST_URI",
+    chunked_input="converted",
+    ends_before_close=False,
+    exits_on=signal.SIGINT,
 )

@@ -1,0 +1,1 @@
+"""ASGI applications through real WSGI servers, started for real."""
