@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from bridge.asgi_to_wsgi.exchange import Exchange
+from bridge.asgi_to_wsgi.green import check_backend
 from bridge.asgi_to_wsgi.lifespan import Lifespan
 from bridge.asgi_to_wsgi.loop_threads import LoopThread, LoopThreads
 from bridge.asgi_to_wsgi.loops import Loops
@@ -100,11 +101,14 @@ class AsgiToWsgi:
 
         Raises:
             LifespanFailed: the application could not be started.
+            ConfigurationError: a loop as it is asked for cannot run in a process that gevent or eventlet has patched.
             Exception: what the application raised before its response had begun.
             ApplicationError: the application broke the ASGI specification.
             ServerError: the server broke PEP 3333.
         """
-        running = self._running or self._start()
+        running = self._running
+        if running is None or running.is_inherited():
+            running = self._start()
         try:
             scope = build_scope(environ, running.state)
             body = open_body(environ)
@@ -137,8 +141,7 @@ class AsgiToWsgi:
         Raises:
             LifespanFailed: the application could not be started.
         """
-        if self._running is None:
-            self._start()
+        self._start()
 
     def close(self, timeout: float | None = None) -> None:
         """Shut the application down and end every loop and thread. Blocks.
@@ -165,6 +168,8 @@ class AsgiToWsgi:
         self.close()
 
     def _start(self) -> Loops:
+        if self._running is not None and self._running.is_inherited():
+            self.start_afresh()
         with self._starting:
             if self._running is None:
                 if self._failure is not None:
@@ -182,6 +187,7 @@ class AsgiToWsgi:
             return self._running
 
     def _run(self) -> Loops:
+        check_backend(self._backend, self._loop_factory)
         if self._lifespan == "off" and self._loop != "shared":
             return self._serve(None, None)
         thread = LoopThread(self._backend, self._loop_factory, "bridge-loop")

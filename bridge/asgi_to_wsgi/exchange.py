@@ -179,6 +179,8 @@ class Exchange:
                 raise ApplicationError(describe(self._phase, kind))
             if type(body) is not bytes:
                 body = to_bytes(body)
+            if last and self._phase is _HELD:
+                self._declare(len(body))
             self._put(body, last)
             self._phase = phase
             host = self._host
@@ -210,6 +212,12 @@ class Exchange:
             self._host.pause()
         else:
             raise ApplicationError(f"the application sent a message of type {kind!r}, which the scope does not offer")
+
+    def _declare(self, length: int) -> None:
+        """Add Content-Length to a body that is there as a whole: without it many servers end it only by close()."""
+        if self._length is None and not self._bodiless and self._head is not None:
+            self._head[1].append(("content-length", str(length)))
+            self._length = length
 
     def _put(self, body: bytes, last: bool) -> None:
         if not self._bodiless:

@@ -20,7 +20,7 @@ class InUse(set[T]):
         super().__init__()
         self._watchers: tuple[Wakeable, ...] = ()
 
-    def discard(self, member: T, /) -> None:
+    def discard(self, member: object, /) -> None:
         """Remove a member, if it is one."""
         super().discard(member)
         for watcher in self._watchers:

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from bridge.asgi_to_wsgi.green import make_signal, new_event_loop, start_real_thread
+from bridge.asgi_to_wsgi.green import make_signal, new_event_loop, start_thread
 from bridge.asgi_to_wsgi.hosts import Beside
 from bridge.asgi_to_wsgi.in_use import InUse
 from bridge.asgi_to_wsgi.left_overs import LEFT_OVER_GRACE, end_all, tidy, track_tasks
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from anyio.lowlevel import EventLoopToken
 
-    from bridge.asgi_to_wsgi.green import Joinable
     from bridge.loop_thread import Crossing, Waiter
 
 _logger = logging.getLogger("bridge")
@@ -65,7 +64,7 @@ class LoopThread:
         self._end: Waiter
         self._started = False  # set after crossing and _end, or after _error
         self._ready = make_signal()
-        self._thread: Joinable = start_real_thread(self._run, name)
+        self._thread = start_thread(self._run, name)
         while not self._started:
             self._ready.wait()
         if self._error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,12 @@ class Loops:
         self._threads = threads
         self._loops = loops
         self._shutdown_timeout = shutdown_timeout
+        # uWSGI forks without Python's hooks, so a child has to find out by itself.
+        self._process = os.getpid() if "uwsgi" in sys.modules else 0
+
+    def is_inherited(self) -> bool:
+        """Whether this is a child that was forked without notice, and these loops are its parent's."""
+        return self._process != 0 and self._process != os.getpid()
 
     def host(self) -> Host:
         """Choose where one exchange runs."""
