@@ -249,7 +249,7 @@ def test_task_that_is_left_behind_is_cancelled_with_a_warning(
 
     async def left_behind() -> None:
         try:
-            await asyncio.sleep(1000)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             cancelled.append(True)
             raise

@@ -39,8 +39,23 @@ def test_response_reaches_the_server(serve: Serve) -> None:
     response = serve(sending(start(404, (b"x-a", b"b")), last(b"gone"))).serve()
 
     assert (response.status, response.starts) == ("404 Not Found", 1)
-    assert response.headers == [("content-type", "text/plain"), ("x-a", "b")]
+    assert response.headers == [("content-type", "text/plain"), ("x-a", "b"), ("content-length", "4")]
     assert response.pieces == [b"gone"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "lengths"),
+    [
+        pytest.param([start(), last(b"whole")], ["5"], id="one message"),
+        pytest.param([start(), last()], ["0"], id="an empty body"),
+        pytest.param([start(200, (b"content-length", b"5")), last(b"whole")], ["5"], id="declared"),
+        pytest.param([start(), chunk(b"who"), last(b"le")], [], id="two messages"),
+        pytest.param([start(), chunk(b"whole"), last()], [], id="an empty last message"),
+    ],
+)
+def test_length_is_added_to_a_body_of_one_message(serve: Serve, messages: list[Message], lengths: list[str]) -> None:
+    """Never depending on timing: without it many servers tell the client of the end only after close()."""
+    assert serve(sending(*messages)).serve().header("content-length") == lengths
 
 
 def test_headers_of_one_name_stay_apart_and_in_order(serve: Serve) -> None:
