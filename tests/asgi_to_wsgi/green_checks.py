@@ -11,6 +11,7 @@ import faulthandler
 import gc
 import importlib
 import itertools
+import logging
 import os
 import signal as unix_signal
 import socket
@@ -47,25 +48,6 @@ def original(name: str) -> Any:
     return getattr(importlib.import_module("_thread"), name)
 
 
-class Gate:
-    """What one thread of the system waits for, and with it all its greenlets, until another opens it."""
-
-    def __init__(self) -> None:
-        self._lock = original("allocate_lock")()
-        self._lock.acquire()
-
-    def open(self) -> None:
-        self._lock.release()
-
-    def passed(self) -> bool:
-        """Wait; False: nobody opened it."""
-        return bool(self._lock.acquire(timeout=TIMEOUT))
-
-
-def native_id() -> int:
-    return int(original("get_native_id")())
-
-
 def start(function: Callable[..., object], *args: Any) -> threading.Thread:
     """Start a greenlet, or a thread where nothing is patched."""
     thread = threading.Thread(target=function, args=args, daemon=True)
@@ -91,25 +73,28 @@ def waking(signals: list[green.Wakeable]) -> Callable[[], None]:
     return wake
 
 
-def real_thread(function: Callable[[], object], name: str = "real") -> None:
-    """Run *function* in a real thread and raise here what it raised."""
-    errors: list[BaseException] = []
+def in_native_thread(function: Callable[[], object]) -> None:
+    """Run *function* in another thread of the system, and raise here what it raised."""
+    signal = green.make_signal()
+    errors: list[BaseException | None] = []
 
     def run() -> None:
+        error: BaseException | None = None
         try:
             function()
-        except BaseException as error:
-            errors.append(error)
+        except BaseException as raised:
+            error = raised
+        errors.append(error)
+        signal.wake()
 
-    thread = green.start_real_thread(run, name)
-    thread.join(TIMEOUT)
-    assert not thread.is_alive()
-    if errors:
+    original("start_new_thread")(run, ())
+    wait_for(signal, lambda: errors)
+    if errors[0] is not None:
         raise errors[0]
 
 
 class Loop:
-    """An event loop in a real thread."""
+    """An event loop in a thread, or in a greenlet."""
 
     def __init__(self) -> None:
         loops: list[asyncio.AbstractEventLoop] = []
@@ -119,10 +104,14 @@ class Loop:
             loop = green.new_event_loop()
             loop.call_soon(loops.append, loop)
             loop.call_soon(signal.wake)
-            loop.run_forever()
+            try:
+                loop.run_forever()
+            except BaseException:  # a greenlet may be killed, and says nothing then
+                traceback.print_exc()
+                raise
             loop.close()
 
-        self.thread = green.start_real_thread(run, "loop")
+        self.thread = green.start_thread(run, "loop")
         wait_for(signal, lambda: loops)
         self.loop = loops[0]
 
@@ -163,48 +152,66 @@ class Loop:
 # -- signals ----------------------------------------------------------------------------------------------------------
 
 
-def greenlet_that_opens(gate: Gate) -> Callable[[], None]:
-    """Start a greenlet that waits; what is returned, called in a real thread, has it open *gate* as soon as it can run.
-
-    Since it waits already it can do so only while whoever started the real thread gives way.
-    """
-    signals: list[green.Wakeable] = []
-    ready = green.make_signal()
-    called: list[None] = []
-
-    def run() -> None:
-        signals.append(green.make_signal())
-        ready.wake()
-        wait_for(signals[0], lambda: called)
-        gate.open()
-
-    def call() -> None:
-        called.append(None)
-        signals[0].wake()
-
-    start(run)
-    wait_for(ready, lambda: signals)
-    return call
-
-
 def waiting_lets_other_greenlets_run() -> None:
-    signal, gate = green.make_signal(), Gate()
-    passed: list[bool] = []
-    call = greenlet_that_opens(gate)
+    first, second = green.make_signal(), green.make_signal()
+    told: list[str] = []
+
+    def answer() -> None:
+        wait_for(second, lambda: told == ["asked"])
+        told.append("answered")
+        first.wake()
+
+    start(answer)
+    told.append("asked")
+    second.wake()
+    wait_for(first, lambda: told == ["asked", "answered"])
+
+
+def joining_lets_other_greenlets_run() -> None:
+    signal = green.make_signal()
+    joined: list[bool] = []
 
     def run() -> None:
-        call()
-        passed.append(gate.passed())
+        assert threading.current_thread().name == "named"
+        assert threading.current_thread().daemon
+        signal.wait(TIMEOUT)
+
+    thread = green.start_thread(run, "named")
+    thread.join(0)
+    assert thread.is_alive()
+
+    def join() -> None:
+        thread.join(TIMEOUT)
+        joined.append(thread.is_alive())
+
+    began = time.monotonic()
+    others = [start(join) for _ in range(3)]
+    start(signal.wake)
+    join()
+    for other in others:
+        other.join(TIMEOUT)
+    assert joined == [False] * 4
+    assert time.monotonic() - began < TIMEOUT / 2, "the end of the thread was not told"
+
+
+def native_thread_alone_wakes() -> None:
+    # Nothing else is there that could: gevent takes that for a deadlock.
+    signal = green.make_signal()
+    go_on: Any = original("allocate_lock")()
+    go_on.acquire()
+
+    def wake() -> None:
+        go_on.acquire(timeout=TIMEOUT)
         signal.wake()
 
-    green.start_real_thread(run, "caller")
-    wait_for(signal, lambda: passed)
-    assert passed == [True], "no other greenlet ran while one waited"
+    original("start_new_thread")(wake, ())
+    start(go_on.release)
+    signal.wait()
 
 
 def wake_before_wait_is_not_lost() -> None:
     signal = green.make_signal()
-    for wake in (signal.wake, lambda: real_thread(signal.wake), lambda: start(signal.wake).join(TIMEOUT)):
+    for wake in (signal.wake, lambda: in_native_thread(signal.wake), lambda: start(signal.wake).join(TIMEOUT)):
         wake()
         began = time.monotonic()
         signal.wait(TIMEOUT)
@@ -216,13 +223,13 @@ def wakes_coalesce() -> None:
     done: list[None] = []
     for _ in range(1000):
         signal.wake()
-    real_thread(waking([signal] * 1000))
+    in_native_thread(waking([signal] * 1000))
 
     def finish() -> None:
         done.append(None)
         signal.wake()
 
-    green.start_real_thread(finish, "waker")
+    start(finish)
     wait_for(signal, lambda: done)
 
 
@@ -231,24 +238,35 @@ def wait_ends_with_its_timeout() -> None:
         green.make_signal().wait(timeout)
 
 
-def signals_hold_no_descriptor() -> None:
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
 
+
+def signals_hold_no_descriptor() -> None:
     def use() -> green.Wakeable:
         signal = green.make_signal()
         signal.wake()
         signal.wait(TIMEOUT)
         return signal
 
-    real_thread(lambda: None)
-    use()  # what the first signal of a thread sets up serves all others
+    use()  # what the first signal sets up serves all others
     before = descriptors()
     kept = [use() for _ in range(1000)]
     assert descriptors() == before
-    del kept
-    for _ in range(50):
-        real_thread(use)
+    assert len(kept) == 1000
+
+
+def loops_leave_no_descriptor() -> None:
+    def use() -> None:
+        loop = Loop()
+        loop.run(use_workers())
+        loop.stop()
+
+    use()
+    before = descriptors()
+    for _ in range(20):
+        use()
     assert descriptors() == before
 
 
@@ -269,7 +287,7 @@ def each_wake_releases_its_own_waiter() -> None:
     wait_for(changed, lambda: len(signals) == 100)
     for first in (0, 1):
         woken.clear()
-        real_thread(waking([signals[number] for number in range(first, 100, 2)]))
+        in_native_thread(waking([signals[number] for number in range(first, 100, 2)]))
         wait_for(changed, lambda: len(woken) >= 50)
         assert sorted(woken) == list(range(first, 100, 2))
 
@@ -292,122 +310,69 @@ def in_fork(parent: Callable[[], object], child: Callable[[], object]) -> None:
     assert os.read(read, 1) == b"x"
 
 
+def begin_child() -> None:
+    if library == "eventlet":
+        importlib.import_module("eventlet.hubs").use_hub()  # eventlet asks that of who forks
+
+
 def signals_work_in_a_forked_child() -> None:
     def use() -> None:
         for _ in range(10):
             waiting_lets_other_greenlets_run()
 
     def use_in_child() -> None:
-        if library == "eventlet":
-            importlib.import_module("eventlet.hubs").use_hub()  # eventlet asks that of who forks
+        begin_child()
         use()
 
     use()
     in_fork(use, use_in_child)  # both at once, so that neither may take what is meant for the other
 
 
-# -- threads ----------------------------------------------------------------------------------------------------------
+def loops_stay_with_the_parent_of_a_fork() -> None:
+    loop = Loop()
+    number = os.getpid()
+
+    async def here() -> None:
+        await after(0.0001)
+        assert os.getpid() == number
+
+    def use() -> None:
+        for _ in range(100):
+            loop.run(here())
+
+    def use_in_child() -> None:
+        begin_child()
+        gc.collect()
+        for _ in range(20):
+            green.make_signal().wait(0.005)  # the parent's loop may take here what is meant for it there
+        another = Loop()
+        another.run(use_workers())
+        another.stop()
+
+    use()
+    in_fork(use, use_in_child)
+    use()
+    loop.stop()
 
 
-def thread_is_real() -> None:
-    seen: list[int] = []
-    gate = Gate()
-
-    def see() -> None:
-        seen.append(native_id())
-        assert threading.current_thread().name == "seer"
-        assert threading.current_thread().daemon
-
-    def see_and_block() -> None:
-        see()
-        assert gate.passed()
-
-    blocked = green.start_real_thread(see_and_block, "seer")
-    real_thread(see, "seer")
-    gate.open()
-    blocked.join(TIMEOUT)
-    assert len({native_id(), *seen}) == 3
-    greenlets: list[int] = []
-    start(lambda: greenlets.append(native_id())).join(TIMEOUT)
-    assert (greenlets == [native_id()]) is (library != "none")  # or else this test shows nothing
+# -- event loops ------------------------------------------------------------------------------------------------------
 
 
-def joining_lets_other_greenlets_run() -> None:
-    gate = Gate()
-    passed: list[bool] = []
-    call = greenlet_that_opens(gate)
-
-    def run() -> None:
-        call()
-        passed.append(gate.passed())
-
-    began = time.monotonic()
-    green.start_real_thread(run, "caller").join(TIMEOUT)
-    assert passed == [True], "no other greenlet ran while one joined"
-    assert time.monotonic() - began < TIMEOUT / 2, "the end of the thread was not told"
+async def after(delay: float) -> None:
+    """Wait for *delay* seconds."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    loop.call_later(delay, ended.set_result, None)
+    await ended
 
 
-def several_may_join() -> None:
-    gate = Gate()
-    joined: list[bool] = []
+async def use_workers() -> None:
+    from anyio.to_thread import run_sync
+    from asgiref.sync import sync_to_async
 
-    def run() -> None:
-        gate.passed()
-
-    thread = green.start_real_thread(run, "real")
-    thread.join(0)
-    assert thread.is_alive()
-
-    def join() -> None:
-        thread.join(TIMEOUT)
-        joined.append(thread.is_alive())
-
-    began = time.monotonic()
-    others = [start(join) for _ in range(3)]
-    gate.open()
-    for other in others:
-        other.join(TIMEOUT)
-    assert joined == [False] * 3
-    assert time.monotonic() - began < TIMEOUT / 2, "the end of the thread was not told"
-
-
-def error_ends_a_thread_and_is_reported() -> None:
-    reported: list[str] = []
-
-    def fail() -> None:
-        raise LookupError("on purpose")
-
-    threading.excepthook = lambda args: reported.append(f"{args.exc_value} in {getattr(args.thread, 'name', None)}")
-    thread = green.start_real_thread(fail, "failing")
-    thread.join(TIMEOUT)
-    assert (reported, thread.is_alive()) == (["on purpose in failing"], False)
-
-
-def threads_leave_nothing_behind() -> None:
-    real_thread(lambda: None)
-    gc.collect()
-    known = threading.active_count()
-    for _ in range(50):
-        real_thread(lambda: None)
-    gc.collect()
-    assert threading.active_count() <= known + 1
-
-
-def threads_do_not_outlive_a_fork() -> None:
-    gate = Gate()
-
-    def run() -> None:
-        gate.passed()
-
-    thread = green.start_real_thread(run, "real")
-
-    def join_in_child() -> None:
-        thread.join(TIMEOUT)
-        assert not thread.is_alive()
-
-    in_fork(lambda: None, join_in_child)
-    assert thread.is_alive()
-    gate.open()
+    await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+    await run_sync(lambda: None)
+    await sync_to_async(lambda: None, thread_sensitive=False)()
 
 
 async def spin() -> None:
@@ -415,8 +380,6 @@ async def spin() -> None:
     for _ in itertools.count():
         await asyncio.sleep(0)
 
-
-# -- event loops ------------------------------------------------------------------------------------------------------
 
 variable = contextvars.ContextVar("variable", default="unset")
 
@@ -439,7 +402,7 @@ def loop_serves_what_asyncio_offers() -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        assert await asyncio.gather(*(asyncio.sleep(0.001, number) for number in range(100))) == list(range(100))
+        await asyncio.gather(*(after(0.001) for _ in range(100)))
         assert await loop.run_in_executor(None, lambda: "executed") == "executed"
         assert (await loop.getaddrinfo("localhost", 80))[0][4][1] == 80
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
@@ -517,30 +480,146 @@ def worker_of_a_loop_finds_no_running_loop() -> None:
 
 
 def loops_run_at_the_same_time() -> None:
-    # Each passes a gate that the next opens, and each wait stops a whole thread of the system: with one thread
-    # too few, nobody gets on.
-    first, second, third = Gate(), Gate(), Gate()
+    # Each turn ends only with one of the other loop, or of the greenlet beside them, though none awaits.
+    turns = [threading.Event() for _ in range(10)]
 
-    async def one() -> bool:
-        first.open()
-        return third.passed()
+    def take_turns(numbers: range) -> bool:
+        for number in numbers:
+            if not turns[number].wait(TIMEOUT):
+                return False
+            if number + 1 < len(turns):
+                turns[number + 1].set()
+        return True
 
-    async def two() -> bool:
-        passed = first.passed()
-        second.open()
+    async def main(number: int) -> bool:
+        loop = asyncio.get_running_loop()
+        passed = take_turns(range(number, 10, 3))
+        await asyncio.sleep(0)
+        assert asyncio.get_running_loop() is loop
         return passed
 
-    def served() -> None:
-        assert second.passed()
-        third.open()
-
     loops = Loop(), Loop()
-    ended = [loops[0].begin(one()), loops[1].begin(two())]
-    greenlet = start(served)
+    ended = [loop.begin(main(number)) for number, loop in enumerate(loops)]
+    served: list[bool] = []
+    greenlet = start(lambda: served.append(take_turns(range(2, 10, 3))))
+    turns[0].set()
     assert [end() for end in ended] == [True, True]
     greenlet.join(TIMEOUT)
+    assert served == [True]
     for loop in loops:
         loop.stop()
+
+
+def busy_hub_lets_its_loops_run() -> None:
+    done: list[None] = []
+    pause = importlib.import_module("time").sleep
+
+    def busy() -> None:
+        while not done:
+            pause(0)
+
+    others = [start(busy) for _ in range(3)]
+    loop = Loop()
+    for _ in range(3):
+        loop.run(use_workers())
+        loop.run(after(0.001))
+    loop.stop()
+    done.append(None)
+    for other in others:
+        other.join(TIMEOUT)
+        assert not other.is_alive()
+
+
+def both_sides_may_log() -> None:
+    handler = logging.StreamHandler(open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    logger = logging.getLogger("both")
+    logger.propagate = False
+    logger.addHandler(handler)
+    loop = Loop()
+    served: list[None] = []
+
+    async def application(number: int) -> None:
+        logger.warning("before %d", number)
+        await asyncio.sleep(0)
+        logger.warning("after %d", number)
+
+    def serve() -> None:
+        for number in range(20):
+            result = loop.begin(application(number))
+            logger.warning("access %d", number)
+            result()
+        served.append(None)
+
+    greenlets = [start(serve) for _ in range(20)]
+    for greenlet in greenlets:
+        greenlet.join(TIMEOUT)
+    assert len(served) == 20
+    loop.stop()
+    handler.stream.close()
+
+
+def only_what_runs_a_loop_sees_it() -> None:
+    def running() -> asyncio.AbstractEventLoop | None:
+        return asyncio._get_running_loop()
+
+    greenlet: Any = importlib.import_module("greenlet") if library != "none" else None
+    switches: list[str] = []
+    if greenlet is not None:
+        greenlet.settrace(lambda event, _: switches.append(event))  # as who was there before
+    loops = [Loop() for _ in range(3)]
+    tracer = greenlet and greenlet.gettrace()
+
+    async def block() -> bool:
+        before = running(), *sys.get_asyncgen_hooks()
+        threading.Event().wait(0.001)  # others run meanwhile, and await nothing
+        return (running(), *sys.get_asyncgen_hooks()) == before and running() is not None
+
+    for _ in range(10):
+        results = [loop.begin(block()) for loop in loops]
+        seen: list[Any] = []
+        start(lambda seen=seen: seen.append((running(), *sys.get_asyncgen_hooks()))).join(TIMEOUT)
+        assert seen == [(None, None, None)]
+        assert running() is None
+        assert [result() for result in results] == [True] * 3
+    for loop in loops:
+        loop.stop()
+    if greenlet is not None:
+        assert greenlet.gettrace() is tracer, "traced more than once"
+        assert "switch" in switches, "the tracer that was there before is called no more"
+
+
+def other_threads_of_the_system_have_loops() -> None:
+    Loop().run(use_workers())
+    done: Any = original("allocate_lock")()
+    done.acquire()
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            only_what_runs_a_loop_sees_it()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.release()
+
+    original("start_new_thread")(run, ())
+    # Stops all greenlets here: locks of threading are for one thread of the system at a time.
+    assert done.acquire(timeout=TIMEOUT)
+    assert errors == []
+
+
+def unfit_loops_are_refused() -> None:
+    import pytest
+
+    from bridge.errors import ConfigurationError
+
+    green.check_backend("asyncio", None)
+    for backend, factory, why in (("trio", None, "select.epoll"), ("asyncio", asyncio.new_event_loop, "loop_factory")):
+        if library == "none":
+            green.check_backend(backend, factory)
+        else:
+            with pytest.raises(ConfigurationError, match=f"(?s){why}.*{library}|{library}.*{why}"):
+                green.check_backend(backend, factory)
 
 
 def idle_loop_rests() -> None:
@@ -584,15 +663,6 @@ def busy_loop_lets_its_workers_run() -> None:
 # -- exits: each ends with the script ---------------------------------------------------------------------------------
 
 
-async def use_workers() -> None:
-    from anyio.to_thread import run_sync
-    from asgiref.sync import sync_to_async
-
-    await asyncio.get_running_loop().run_in_executor(None, lambda: None)
-    await run_sync(lambda: None)
-    await sync_to_async(lambda: None, thread_sensitive=False)()
-
-
 def exit_with_idle_loops() -> None:
     for _ in range(3):
         Loop().run(use_workers())
@@ -628,6 +698,8 @@ def nothing_is_imported() -> None:
     assert "eventlet" not in sys.modules
 
 
+# A busy machine makes callbacks slow, which asyncio reports in its debug mode.
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing "))
 faulthandler.dump_traceback_later(2 * TIMEOUT, exit=True)
 if order == "late":
     assert green.patched_by() is None

@@ -56,6 +56,9 @@ def test_libraries_are_not_imported() -> None:
     run_check("nothing_is_imported", "none")
 
 
+in_proc = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts in /proc")
+
+
 @libraries
 @pytest.mark.parametrize(
     "check",
@@ -64,15 +67,13 @@ def test_libraries_are_not_imported() -> None:
         "wakes_coalesce",
         "wait_ends_with_its_timeout",
         "each_wake_releases_its_own_waiter",
+        "native_thread_alone_wakes",
         "signals_work_in_a_forked_child",
-        pytest.param(
-            "signals_hold_no_descriptor",
-            marks=pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts in /proc"),
-        ),
+        pytest.param("signals_hold_no_descriptor", marks=in_proc),
     ],
 )
 def test_signal(check: str, library: str) -> None:
-    """Greenlets and real threads wait for each other."""
+    """Greenlets and threads of the system wait for each other."""
     run_check(check, library)
 
 
@@ -80,24 +81,27 @@ def test_signal(check: str, library: str) -> None:
 @pytest.mark.parametrize(
     "check",
     [
-        "thread_is_real",
         "joining_lets_other_greenlets_run",
-        "several_may_join",
-        "error_ends_a_thread_and_is_reported",
-        "threads_leave_nothing_behind",
-        "threads_do_not_outlive_a_fork",
+        "loops_run_at_the_same_time",
+        "only_what_runs_a_loop_sees_it",
+        "other_threads_of_the_system_have_loops",
+        "loops_stay_with_the_parent_of_a_fork",
+        "idle_loop_rests",
+        "busy_loop_lets_its_workers_run",
+        "busy_hub_lets_its_loops_run",
+        "both_sides_may_log",
+        pytest.param("loops_leave_no_descriptor", marks=in_proc),
     ],
 )
-def test_real_thread(check: str, library: str) -> None:
-    """A real thread is one of the operating system, and behaves like threading's."""
+def test_event_loop(check: str, library: str) -> None:
+    """An event loop beside greenlets, or in a thread beside threads, disturbs nobody and is not disturbed."""
     run_check(check, library)
 
 
 @libraries
-@pytest.mark.parametrize("check", ["loops_run_at_the_same_time", "idle_loop_rests", "busy_loop_lets_its_workers_run"])
-def test_event_loop(check: str, library: str) -> None:
-    """An event loop in a real thread disturbs nobody."""
-    run_check(check, library)
+def test_what_cannot_wait_with_greenlets_is_refused(library: str) -> None:
+    """A loop that waits by the system's means would stop the server."""
+    run_check("unfit_loops_are_refused", library)
 
 
 @libraries
