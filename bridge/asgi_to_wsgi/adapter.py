@@ -114,6 +114,8 @@ class AsgiToWsgi:
             body = open_body(environ)
         except RequestRefused as refusal:
             return _answer(refusal, environ["REQUEST_METHOD"], start_response)
+        if "eventlet.posthooks" in environ:
+            environ.setdefault("eventlet.minimum_write_chunk_size", 0)  # else it holds chunks back to make 4 KiB
         host = running.host()
         exchange = Exchange(
             self.app,

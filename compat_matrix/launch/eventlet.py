@@ -1,4 +1,4 @@
-"""eventlet.wsgi: a greenlet for each connection, everything monkey-patched, no chunk held back."""
+"""eventlet.wsgi: a greenlet for each connection, everything monkey-patched."""
 
 import os
 
@@ -36,4 +36,4 @@ def stop() -> None:
 
 eventlet.spawn(stop)
 listening(options.port)
-wsgi.server(listener, application, minimum_chunk_size=0)
+wsgi.server(listener, application)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from typing_extensions import assert_type
 import bridge
 from bridge import (
     ApplicationError,
+    AsgiToWsgi,
     BodyTooLarge,
     BridgeError,
     ClientDisconnected,
     ConfigurationError,
+    LifespanFailed,
     NoEventLoop,
     ServerError,
     Stats,
@@ -102,6 +105,42 @@ async def call(scope: Scope, receive: Receive, send: Send) -> None:
     await adapter(scope, receive, send)
 
 
+# -- the other direction ----------------------------------------------------------------------------------------
+
+
+async def asgi_application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be an application with the types that Starlette declares."""
+    await send(await receive())
+
+
+class AsgiFramework:
+    """Be an application as Starlette and FastAPI are: an object with a __call__."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+wsgi = AsgiToWsgi(
+    AsgiFramework(),
+    loop="shared",
+    loop_factory=asyncio.new_event_loop,
+    backend="asyncio",
+    lifespan="on",
+    startup_timeout=1,
+    shutdown_timeout=0.5,
+    request_buffer=1024,
+    response_buffer=1024,
+)
+with AsgiToWsgi(asgi_application, loop="auto") as entered:
+    assert_type(entered, AsgiToWsgi)
+from_typeshed(wsgi)  # it is a WSGI application
+WsgiToAsgi(wsgi)
+wsgi.startup()
+wsgi.close(timeout=1.5)
+
+AsgiToWsgi(function)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+AsgiToWsgi(asgi_application, loop="thread")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+AsgiToWsgi(asgi_application, backend="curio")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
 # -- stats ------------------------------------------------------------------------------------------------------
 
 stats = adapter.stats()
@@ -130,6 +169,7 @@ every_error: list[type[BridgeError]] = [
     BodyTooLarge,
     ClientDisconnected,
     ConfigurationError,
+    LifespanFailed,
     NoEventLoop,
     ServerError,
 ]
