@@ -506,8 +506,17 @@ def starlette(*routes: Route, middleware: tuple[Middleware, ...] = ()) -> Starle
 
 MODES_OF_STARLETTE = pytest.mark.parametrize(
     "options",
-    [{"loop": "request"}, {"loop": "shared"}, {"loop": "auto"}, {"loop": "shared", "backend": "trio"}],
-    ids=["request", "shared", "auto", "trio"],
+    [
+        pytest.param({"loop": "request"}, id="request"),
+        pytest.param({"loop": "shared"}, id="shared"),
+        pytest.param({"loop": "auto"}, id="auto"),
+        pytest.param(
+            {"loop": "shared", "backend": "trio"},
+            id="trio",
+            # Starlette leaves generators to the collector, of which trio warns.
+            marks=pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
+        ),
+    ],
 )
 
 
@@ -558,8 +567,6 @@ def test_starlette_streaming_response(adapt: Adapt, options: dict[str, Any]) -> 
         assert (response.status, response.body) == ("200 OK", b"abc")
 
 
-# Starlette leaves the generator to the collector, of which trio warns.
-@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 @MODES_OF_STARLETTE
 def test_starlette_streaming_response_of_a_client_that_leaves(adapt: Adapt, options: dict[str, Any]) -> None:
     """The generator's finally block runs before the server's thread is done with the request."""
