@@ -39,14 +39,16 @@ def patched_by() -> _Library | None:
     look-ups in a dictionary where nothing is patched.
     """
     gevent: Any = sys.modules.get("gevent.monkey")
-    # Not there yet while another thread imports it, and then it has patched nothing.
-    patched = getattr(gevent, "is_module_patched", None)
-    if patched is not None and (patched("threading") or patched("socket")):
-        return "gevent"
+    if gevent is not None:
+        # Not there yet while another thread imports it, and then it has patched nothing.
+        patched = getattr(gevent, "is_module_patched", None)
+        if patched is not None and (patched("threading") or patched("socket")):
+            return "gevent"
     eventlet: Any = sys.modules.get("eventlet.patcher")
-    patched = getattr(eventlet, "is_monkey_patched", None)
-    if patched is not None and (patched("thread") or patched("socket")):
-        return "eventlet"
+    if eventlet is not None:
+        patched = getattr(eventlet, "is_monkey_patched", None)
+        if patched is not None and (patched("thread") or patched("socket")):
+            return "eventlet"
     return None
 
 
@@ -94,6 +96,17 @@ def start_thread(function: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=function, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def join(thread: threading.Thread, timeout: float) -> bool:
+    """Wait until *thread*, of start_thread(), has ended, *timeout* seconds at most; return whether it has."""
+    try:
+        thread.join(timeout)
+    except BaseException as error:
+        # From Python 3.13 on eventlet's raises its Timeout. Only that one: the caller may be under one of its own.
+        if getattr(error, "seconds", None) is not timeout:
+            raise
+    return not thread.is_alive()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

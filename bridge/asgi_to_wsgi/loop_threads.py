@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from bridge.asgi_to_wsgi.green import make_signal, new_event_loop, start_thread
+from bridge.asgi_to_wsgi.green import join, make_signal, new_event_loop, start_thread
 from bridge.asgi_to_wsgi.hosts import Beside
 from bridge.asgi_to_wsgi.in_use import InUse
 from bridge.asgi_to_wsgi.left_overs import LEFT_OVER_GRACE, end_all, tidy, track_tasks
@@ -117,7 +117,7 @@ class LoopThread:
             self.crossing.post(self._let_end)
         except LoopClosed:
             return
-        self._thread.join(2 * LEFT_OVER_GRACE)
+        join(self._thread, 2 * LEFT_OVER_GRACE)
 
     def _let_end(self) -> None:
         if not self._end.done():
