@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,19 @@ from bridge import AsgiToWsgi
 from tests.asgi import AsgiApplication
 from tests.asgi_to_wsgi.kinds import KINDS, Kind, Serve
 from tests.asgi_to_wsgi.server import Server, starved
+
+
+@pytest.fixture(autouse=True)
+def _patient_loops(_quiet_event_loop: None) -> Iterator[None]:
+    """Let the adapter's loops be blocked: by imports, by applications that wait for each other, by a busy machine."""
+
+    def patient(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Executing ")
+
+    logger = logging.getLogger("asyncio")
+    logger.addFilter(patient)
+    yield
+    logger.removeFilter(patient)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

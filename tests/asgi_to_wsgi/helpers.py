@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -62,19 +61,6 @@ def adapting() -> Iterator[Adapt]:
     yield make
     for adapter in made:
         adapter.close()
-
-
-@contextmanager
-def patient_loops() -> Iterator[None]:
-    """Let loops be blocked: by imports, by applications that wait for each other, by a machine with other work."""
-
-    def patient(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Executing ")
-
-    logger = logging.getLogger("asyncio")
-    logger.addFilter(patient)
-    yield
-    logger.removeFilter(patient)
 
 
 class ServerThread:

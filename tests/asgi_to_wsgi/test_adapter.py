@@ -21,7 +21,6 @@ from tests.asgi_to_wsgi.helpers import (
     adapting,
     in_threads,
     ok,
-    patient_loops,
     respond,
     with_lifespan,
 )
@@ -29,12 +28,6 @@ from tests.asgi_to_wsgi.kinds import Kind, Serve, kinds
 from tests.asgi_to_wsgi.server import Server, request
 
 MODES = ["auto", "request", "shared"]
-
-
-@pytest.fixture(autouse=True)
-def _patient_loops() -> Iterator[None]:
-    with patient_loops():
-        yield
 
 
 @pytest.fixture

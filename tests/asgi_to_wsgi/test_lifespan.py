@@ -20,7 +20,6 @@ from tests.asgi_to_wsgi.helpers import (
     adapting,
     in_threads,
     ok,
-    patient_loops,
     respond,
     run_script,
 )
@@ -33,12 +32,6 @@ STOPPED: Message = {"type": "lifespan.shutdown.complete"}
 # Where the application runs, which is where its lifespan does, or beside it.
 OPTIONS = [pytest.param(kind.options, id=kind.name) for kind in KINDS if not kind.in_loop]
 BACKENDS = ["asyncio", "trio"]
-
-
-@pytest.fixture(autouse=True)
-def _patient_loops() -> Iterator[None]:
-    with patient_loops():
-        yield
 
 
 @pytest.fixture

@@ -19,15 +19,9 @@ import uvloop
 
 from bridge import AsgiToWsgi, ClientDisconnected, ConfigurationError
 from tests.asgi import TIMEOUT, Receive, Scope, Send, bridge_threads
-from tests.asgi_to_wsgi.helpers import Adapt, adapting, in_threads, ok, patient_loops, respond
+from tests.asgi_to_wsgi.helpers import Adapt, adapting, in_threads, ok, respond
 from tests.asgi_to_wsgi.kinds import Kind, Serve, kinds
 from tests.asgi_to_wsgi.server import Server, request
-
-
-@pytest.fixture(autouse=True)
-def _patient_loops() -> Iterator[None]:
-    with patient_loops():
-        yield
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from bridge import AsgiToWsgi, WsgiToAsgi
 from tests import asgi
 from tests.asgi import TIMEOUT, FakeServer, Receive, Scope, Send, bridge_threads, happened, wait
-from tests.asgi_to_wsgi.helpers import Adapt, ServerThread, adapting, in_threads, ok, patient_loops, respond, run_script
+from tests.asgi_to_wsgi.helpers import Adapt, ServerThread, adapting, in_threads, ok, respond, run_script
 from tests.asgi_to_wsgi.kinds import Kind, Serve, chunk, kinds, last, start
 from tests.asgi_to_wsgi.server import Input, Server, request, upload
 
@@ -42,12 +42,6 @@ def adapt() -> Iterator[Adapt]:
     """Make adapters that are closed after the test."""
     with adapting() as make:
         yield make
-
-
-@pytest.fixture(autouse=True)
-def _patient_loops() -> Iterator[None]:
-    with patient_loops():
-        yield
 
 
 def descriptors() -> int:
