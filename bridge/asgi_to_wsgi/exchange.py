@@ -109,7 +109,7 @@ class Exchange:
         self._bodiless = False
         self._chunks: list[bytes] = []  # the loop appends; the server's thread takes from the front
         self._produced = 0  # bytes put into _chunks
-        self._hints: list[list[tuple[str, str]]] = []  # as _chunks
+        self._hints: list[list[tuple[str, str]]] | None = None  # as _chunks
         self._complete = False  # the last message is in; set after the last chunk
         self._error: BaseException | None = None
         self._finished = False  # the coroutine has ended; set after _error
@@ -208,6 +208,8 @@ class Exchange:
         elif kind == "http.response.early_hint" and kind in self._extensions():
             if NEXT.get((self._phase, _HINT)) is None:
                 raise ApplicationError(describe(self._phase, kind))
+            if self._hints is None:
+                self._hints = []
             self._hints.append(translate_links(message))
             self._host.pause()
         else:
@@ -300,7 +302,8 @@ class Exchange:
         self._host.start(self.run)
         while self._phase <= _HELD and not self._finished:
             self._work()
-        self._send_hints()  # those that came between the last look and the start
+        if self._hints:
+            self._send_hints()  # those that came between the last look and the start
         if self._phase <= _HELD or self._head is None:
             raise self._failure()
         start_response(*self._head)
@@ -430,7 +433,8 @@ class Exchange:
         # Mostly the application has its next chunk at once, and the loop need not turn for it.
         if not host.step():
             host.wait()
-        self._send_hints()
+        if self._hints:
+            self._send_hints()
 
     def _send_hints(self) -> None:
         while self._hints:

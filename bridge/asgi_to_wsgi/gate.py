@@ -62,14 +62,13 @@ class Gate:
             self._waiting.clear()
             return False
         context, callback, args = self._waiting.pop(0)
-        hooks = sys.get_asyncgen_hooks()
         loop._thread_id = threading.get_ident()  # is_running() is true then
         asyncio._set_running_loop(loop)
         sys.set_asyncgen_hooks(*self._hooks)
         try:
             context.run(callback, *args)
         finally:
-            sys.set_asyncgen_hooks(*hooks)
+            sys.set_asyncgen_hooks(None, None)  # as they are in a thread that runs no loop
             asyncio._set_running_loop(None)
             loop._thread_id = None
         return True

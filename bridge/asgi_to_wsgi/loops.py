@@ -49,7 +49,11 @@ class Loops:
         if self._shared is not None:
             return Beside(self._shared)
         # A thread runs one loop at a time. Greenlets share theirs, and so do the caller and its own loop.
-        if self._loops is None or asyncio._get_running_loop() is not None or patched_by() is not None or _in_trio():
+        if self._loops is None or asyncio._get_running_loop() is not None:
+            return self._threads.take()
+        modules = sys.modules
+        may_share = "gevent.monkey" in modules or "eventlet.patcher" in modules or "trio.lowlevel" in modules
+        if may_share and (patched_by() is not None or _in_trio()):
             return self._threads.take()
         return self._loops.take()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Final, Protocol
@@ -60,25 +59,11 @@ _making = threading.Lock()
 _adapters: weakref.WeakSet[Adapter] = weakref.WeakSet()
 _closing: set[threading.Thread] = set()
 _inherited: list[object] = []
-_child = 0
-"""The child of multiprocessing whose exit is watched."""
 
 
 def watch(adapter: Adapter) -> None:
     """Tell *adapter* of a fork and of the exit, as long as it lives."""
     _adapters.add(adapter)
-    _watch_child_exit()
-
-
-def _watch_child_exit() -> None:
-    # A child of multiprocessing (Granian's workers) ends without atexit before Python 3.13, but with this.
-    global _child
-    parent_process = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
-    if parent_process is not None and parent_process() is not None and _child != os.getpid():
-        from multiprocessing.util import Finalize
-
-        _child = os.getpid()
-        Finalize(None, _at_exit, exitpriority=0)
 
 
 def keep(inherited: object) -> None:

@@ -123,31 +123,34 @@ class RequestLoops:
     def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self._factory = factory or asyncio.new_event_loop
         self._idle: deque[RequestLoop] = deque()  # append and pop are atomic
-        self._in_use: InUse[RequestLoop] = InUse()
+        # The idle ones as well, so that a request does not change it: once closed, those left are in use.
+        self._open: InUse[RequestLoop] = InUse()
         self._closed = False
 
     def take(self) -> RequestLoop:
         """Return a clean loop; its end() gives it back."""
         try:
             # The last one that came back: its memory is warm, and the others can stay unused.
-            loop = self._idle.pop()
+            return self._idle.pop()
         except IndexError:
             loop = RequestLoop(self._factory, self._take_back)
-        self._in_use.add(loop)
-        return loop
+            self._open.add(loop)
+            return loop
 
     def _take_back(self, loop: RequestLoop, clean: bool) -> None:
         if clean and len(self._idle) < _KEEP:
             self._idle.append(loop)
             if self._closed:  # looked at after the loop is in: either this look sees it, or close() sees the loop
                 self.close()
-        elif clean:
+            return
+        if clean:
             loop.close()
-        self._in_use.discard(loop)
+        self._open.discard(loop)
 
     def drain(self, timeout: float) -> None:
-        """Wait until no exchange has one of the loops, *timeout* seconds at most. Blocks."""
-        self._in_use.drain(timeout)
+        """Be close(), and wait until no exchange has one of the loops, *timeout* seconds at most. Blocks."""
+        self.close()
+        self._open.drain(timeout)
 
     def close(self) -> None:
         """Close the idle loops; one that is in use closes with its exchange."""
@@ -158,3 +161,4 @@ class RequestLoops:
             except IndexError:
                 return
             loop.close()
+            self._open.discard(loop)
