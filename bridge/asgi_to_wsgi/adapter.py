@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 # Bytes that a server reads from a file at a time, where it has no better way.
 _BLOCK_SIZE: Final = 65536
 
-# How long the interpreter waits at its exit for what collected adapters left behind, in seconds. A guess.
-_EXIT_GRACE: Final = 5.0
-
 
 class AsgiToWsgi:
     """Run an ASGI application as a WSGI application.
