@@ -300,6 +300,8 @@ class Exchange:
             ApplicationError: it returned without a response, or was cancelled.
         """
         self._host.start(self.run)
+        if self._hints:
+            self._send_hints()  # those of a first step that was made at once
         while self._phase <= _HELD and not self._finished:
             self._work()
         if self._hints:
@@ -359,7 +361,8 @@ class Exchange:
             self._request_body.stop()
         try:
             if not self._finished:
-                self._host.post(self._wake)
+                if self._waiters or not self._host.takes_turns:
+                    self._host.post(self._wake)
                 while self._host.step():
                     pass  # several, where tasks of the application were in send() at the same time
             if not self._finished and not (self._released and self._host.goes_on):

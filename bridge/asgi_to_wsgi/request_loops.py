@@ -52,7 +52,11 @@ class RequestLoop:
         return self._mailbox
 
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._task = self.gate.start(main())
+        self.pause = _nothing  # as in step()
+        try:
+            self._task = self.gate.start(main())
+        finally:
+            self.pause = self._stop
 
     def wait_for(self, timeout: float) -> None:
         timer = self._loop.call_later(timeout, self._loop.stop)
