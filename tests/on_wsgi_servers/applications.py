@@ -4,15 +4,18 @@ Raw ASGI, so that nothing stands between the bridge and what is asserted. The fi
 chooses the adapter, so one server process shows all of them. anyio, since some of the adapters run on trio.
 """
 
+import asyncio
 import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import parse_qs
 
 import anyio
+import uvloop
+from anyio.streams.memory import MemoryObjectSendStream
 
 import bridge
 
@@ -115,6 +118,12 @@ async def report(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, json.dumps(facts).encode(), (b"content-type", b"application/json"))
 
 
+@route("/loop")
+async def loop_in_use(scope: Scope, receive: Receive, send: Send) -> None:
+    """Which library the event loop is from; asyncio's kind only."""
+    await respond(send, type(asyncio.get_running_loop()).__module__.partition(".")[0].encode())
+
+
 @route("/environ")
 async def environ(scope: Scope, receive: Receive, send: Send) -> None:
     """What the environ says, as far as JSON has it."""
@@ -191,6 +200,17 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, b"received")
 
 
+@route("/gives-up")
+async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
+    """Wait for the rest of the body for a moment only."""
+    message = await receive()
+    with anyio.move_on_after(0.05):
+        while message["type"] == "http.request" and message["more_body"]:
+            message = await receive()
+    await start(send, 408, (b"content-length", b"8"))
+    await chunk(send, b"too slow", last=True)
+
+
 # ---- complete responses ---------------------------------------------------------------------
 
 
@@ -240,7 +260,44 @@ async def repeated_headers(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, b"hello", (b"set-cookie", b"a=1"), (b"x-latin", b"caf\xe9"), (b"set-cookie", b"b=2"))
 
 
+@route("/file")
+async def file(scope: Scope, receive: Receive, send: Send) -> None:
+    """A file, left to the server where it offers that; the head says how it leaves."""
+    path = parameter(scope, "path")
+    by_server = "http.response.pathsend" in scope["extensions"]
+    length = str(os.stat(path).st_size).encode()
+    await start(send, 200, (b"content-length", length), (b"x-sent-by", b"server" if by_server else b"application"))
+    if by_server:
+        await send({"type": "http.response.pathsend", "path": path})
+    else:
+        await chunk(send, await anyio.Path(path).read_bytes(), last=True)
+
+
 # ---- responses that take their time ---------------------------------------------------------
+
+
+@route("/hints")
+async def hints(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hint, and respond when the test says so."""
+    async with Wire(scope) as wire:
+        await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
+        await wire.wait_for("go on")
+    await respond(send, b"hello")
+
+
+@route("/leaves-a-task")
+async def leaves_a_task(scope: Scope, receive: Receive, send: Send) -> None:
+    """Forget a task that would go on for ever."""
+    asyncio.ensure_future(forgotten())  # noqa: RUF006
+    await asyncio.sleep(0)
+    await respond(send, b"hello")
+
+
+async def forgotten() -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        log("the forgotten task was awaited")
 
 
 @route("/streams")
@@ -344,6 +401,29 @@ async def waits(scope: Scope, receive: Receive, send: Send) -> None:
 async def wakes(scope: Scope, receive: Receive, send: Send) -> None:
     _awaited.pop(parameter(scope, "key")).set()
     await respond(send, b"woke")
+
+
+_subscribed: dict[str, MemoryObjectSendStream[bytes]] = {}
+
+
+@route("/events")
+async def events(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stream what is posted to /event with the same key, until an empty one comes."""
+    key = parameter(scope, "key")
+    _subscribed[key], posted = anyio.create_memory_object_stream[bytes](1)
+    await start(send, 200, (b"content-type", b"text/event-stream"))
+    await chunk(send, b"open ")
+    async with _subscribed[key], posted:
+        while message := await posted.receive():
+            await chunk(send, message)
+    del _subscribed[key]
+    await chunk(send, b"", last=True)
+
+
+@route("/event")
+async def event(scope: Scope, receive: Receive, send: Send) -> None:
+    await _subscribed[parameter(scope, "key")].send((await receive())["body"])
+    await respond(send, b"posted")
 
 
 # ---- applications that fail -----------------------------------------------------------------
@@ -452,6 +532,11 @@ async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.failed", "message": "no database"})
 
 
+def nested(loop: Literal["request", "shared"]) -> bridge.AsgiToWsgi:
+    """Wrap the application three times."""
+    return bridge.AsgiToWsgi(bridge.WsgiToAsgi(bridge.AsgiToWsgi(application, loop=loop)), loop=loop)
+
+
 ADAPTERS = {
     "request": bridge.AsgiToWsgi(application, loop="request"),
     "shared": bridge.AsgiToWsgi(application, loop="shared"),
@@ -461,6 +546,10 @@ ADAPTERS = {
     "living-request": bridge.AsgiToWsgi(living, loop="request", lifespan="on"),
     "living-trio": bridge.AsgiToWsgi(living, backend="trio"),
     "refusing": bridge.AsgiToWsgi(refusing),
+    "uvloop-request": bridge.AsgiToWsgi(application, loop="request", loop_factory=uvloop.new_event_loop),
+    "uvloop-shared": bridge.AsgiToWsgi(application, loop="shared", loop_factory=uvloop.new_event_loop),
+    "nested-request": nested("request"),
+    "nested-shared": nested("shared"),
 }
 
 unmounted = bridge.AsgiToWsgi(application)

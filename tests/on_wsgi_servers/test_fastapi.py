@@ -1,6 +1,8 @@
 """A FastAPI application answers from Gunicorn, through the bridge, as it does from Uvicorn."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -77,3 +79,27 @@ def test_wrong_method_is_answered_identically(clients: dict[str, httpx.Client], 
 
     assert at_home.status_code == 405
     assert seen(clients[server].request(method, "/")) == seen(at_home)
+
+
+THREADS = 40  # of Gunicorn (compat_matrix.servers.gunicorn), and of anyio for each loop
+
+
+def test_def_endpoints_keep_the_number_of_threads_bounded() -> None:
+    """Issue 3: anyio's worker threads, of the one loop there is. Each of these requests needs one of them."""
+    recipe = RECIPES["gunicorn-gthread"]
+    if missing := recipe.missing():
+        pytest.skip(missing)
+    with ExitStack() as stack:
+        server = stack.enter_context(start(recipe, SERVED[recipe.name], directory=ROOT))
+        client = stack.enter_context(httpx.Client(base_url=server.url))
+
+        def ask(number: int) -> int:
+            return client.get(f"/items/{number}").status_code
+
+        with ThreadPoolExecutor(16) as executor:
+            assert list(executor.map(ask, range(300))) == [200] * 300
+        parent = server.process.pid
+        worker = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0]
+
+        # Gunicorn's main thread and its pool; the loop's; anyio's.
+        assert len(os.listdir(f"/proc/{worker}/task")) <= 1 + THREADS + 1 + THREADS

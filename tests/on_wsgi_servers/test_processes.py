@@ -9,6 +9,7 @@ import pytest
 from compat_matrix.servers import Recipe, RunningServer
 from tests.end_to_end.wire import TIMEOUT, Wire
 
+from .applications import PIECE
 from .client import Client
 
 AT_ONCE = 5  # exchanges
@@ -90,6 +91,53 @@ def one_wakes_the_other(client: Client, wire: Wire) -> None:
         assert wire.hear() == "waiting"
         assert client.get(f"/wakes?key={wire.port}").body == b"woke"
         assert connection.read_response().body == b"woken"
+
+
+@pytest.mark.where(concurrent=True)
+@pytest.mark.parametrize("mount", ["/shared", "/living", "/nested-shared"])
+def test_stream_of_events_is_fed_by_other_requests(shared_server: RunningServer, mount: str, wire: Wire) -> None:
+    """Issue 3: as MCP does it. Each event leaves on the stream before the next is posted."""
+    client = Client(shared_server, mount)
+    with client.connect() as connection:
+        connection.get(f"{mount}/events?key={wire.port}")
+        connection.read_until(b"open ")
+        for event in (b"first ", b"second "):
+            assert client.post(f"/event?key={wire.port}", event).body == b"posted"
+            connection.read_until(event)
+        client.post(f"/event?key={wire.port}", b"")
+        response = connection.read_response()
+
+    assert (response.body, response.complete) == (b"open first second ", True)
+
+
+def test_task_that_a_request_leaves_behind_is_named_once(shared_server: RunningServer) -> None:
+    """Issue 3: cancelled and awaited, with one warning that names the coroutine; in every server's own log."""
+    before = len(shared_server.log())
+
+    assert Client(shared_server, "/request").get("/leaves-a-task").body == b"hello"
+
+    shared_server.wait_for_log(re.compile("the forgotten task was awaited"), after=before, timeout=TIMEOUT)
+    assert len(re.findall(r"left 1 task.*\(forgotten\)", shared_server.log()[before:])) == 1
+
+
+@pytest.mark.where(monkey_patched=None)
+@pytest.mark.parametrize("mount", ["/uvloop-request", "/uvloop-shared"])
+def test_loop_factory_of_uvloop(shared_server: RunningServer, mount: str) -> None:
+    """Issue 3: ``loop_factory=uvloop.new_event_loop`` works; with a body that a thread reads."""
+    client = Client(shared_server, mount)
+
+    assert client.get("/loop").body == b"uvloop"
+    assert client.post("/digest", b"x" * 200_000).json()["length"] == 200_000
+
+
+@pytest.mark.parametrize("mount", ["/nested-request", "/nested-shared"])
+def test_nested_adapters(shared_server: RunningServer, mount: str) -> None:
+    """Issue 3: AsgiToWsgi(WsgiToAsgi(AsgiToWsgi(app))), with bodies both ways."""
+    client = Client(shared_server, mount)
+
+    assert client.post("/digest", b"x" * 200_000).json()["length"] == 200_000
+    response = client.get("/in-pieces?pieces=20")
+    assert (len(response.body), response.complete) == (20 * PIECE, True)
 
 
 @pytest.mark.where(graceful_stop=True)

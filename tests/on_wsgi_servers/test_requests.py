@@ -221,6 +221,18 @@ def test_response_begins_before_the_upload_has_ended(client: Client) -> None:
     assert (response.body, response.complete) == (b"begun ended", True)
 
 
+@pytest.mark.where(streams_body=True)
+def test_timeout_of_the_application_fires_while_the_client_is_silent(client: Client) -> None:
+    """Issue 3: long bodies are read off the loop, so a timeout around receive() fires although wsgi.input blocks."""
+    with client.connect() as connection:
+        connection.send(client.head("POST", "/gives-up", "Content-Length: 400000"))
+        connection.send(b"x" * 200_000)
+        response = connection.read_response()
+
+    assert (response.status, response.body) == (408, b"too slow")
+    assert client.get("/hello").body == b"hello"
+
+
 @pytest.mark.where(streams_body=False)
 def test_upload_that_is_cut_off_calls_nobody(plain_client: Client, wire: Wire) -> None:
     """The server waits for the whole body, so the application does not hear of half of one."""

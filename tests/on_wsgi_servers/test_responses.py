@@ -1,5 +1,7 @@
 """What a client gets: complete responses as they were meant, chunks when they are made, and failures as such."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.end_to_end.raw_client import RawClient, Response
@@ -89,6 +91,37 @@ def test_chunk_arrives_before_the_next_is_made(client: Client, wire: Wire) -> No
         response = connection.read_response()
 
     assert (response.body, response.complete) == (b"first second third", True)
+
+
+# By package. The others have no wsgi.file_wrapper, SERVERS.md 3.3; there the application sends the bytes.
+SEND_FILES = {"gunicorn", "waitress", "wsgiref", "uwsgidecorators"}
+
+
+def test_file_is_sent_by_the_server_where_it_can(client: Client, tmp_path: Path) -> None:
+    """Issue 3: http.response.pathsend where the server has wsgi.file_wrapper. The connection goes on after it."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * 4096)
+    with client.connect() as connection:
+        connection.get(f"{client.mount}/file?path={path}")
+        response = connection.read_response()
+
+        by_server = client.server.recipe.package in SEND_FILES
+        assert response.all("x-sent-by") == ["server" if by_server else "application"]
+        assert (response.status, response.body == path.read_bytes()) == (200, True)
+        assert nothing_follows(client, connection, response)
+
+
+@pytest.mark.where(package="gunicorn")
+def test_hints_reach_the_client_before_the_response(client: Client, wire: Wire) -> None:
+    """RFC 8297: 103 while the application still works on its response, which follows."""
+    with client.connect() as connection:
+        connection.get(f"{client.mount}/hints?wire={wire.port}")
+        hints = connection.read_response()
+        wire.tell("go on")
+        response = connection.read_response()
+
+    assert (hints.status, hints.all("link")) == (103, ["</a.css>; rel=preload", "</b.js>; rel=preload"])
+    assert (response.status, response.body, response.complete) == (200, b"hello", True)
 
 
 def test_work_after_the_response_keeps_no_client_waiting(client: Client, wire: Wire) -> None:
