@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import ECONNRESET
+
 
 class BridgeError(Exception):
     """Base of every error this package raises."""
@@ -56,7 +58,12 @@ class ClientDisconnected(BridgeError, OSError):
     Raised in the worker thread by reads of ``wsgi.input``, by ``write()`` and
     between chunks of the response: the client went away, the server cancelled
     the exchange, or a shutdown ran into ``drain_timeout``. The message says which.
+    In the other direction ``send()`` raises it, and the server gets it from an
+    application that makes no response to a request whose body broke off.
     """
+
+    # By it WSGI servers tell a client that left, which is nobody's fault, from an error that they have to log.
+    errno = ECONNRESET
 
 
 class BodyTooLarge(BridgeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -246,7 +248,15 @@ class Exchange:
             path: object = message.get("path")
             if not isinstance(path, (str, bytes)):
                 raise ApplicationError(f"http.response.pathsend takes a path; the application gave {path!r}")
-            self.file = open(path, "rb")  # noqa: SIM115
+            self.file = file = open(path, "rb")  # noqa: SIM115
+            facts = os.fstat(file.fileno())
+            if stat.S_ISREG(facts.st_mode):
+                # It may have changed since the application looked at it; and servers go by what they read.
+                self._declare(facts.st_size)
+                if self._length != facts.st_size:
+                    raise ApplicationError(
+                        f"the application declared Content-Length {self._length} for a file of {facts.st_size} bytes"
+                    )
         self._complete = True
         self._phase = phase
 
@@ -308,6 +318,8 @@ class Exchange:
             self._send_hints()  # those that came between the last look and the start
         if self._phase <= _HELD or self._head is None:
             raise self._failure()
+        if self._request_body is not None:
+            self._request_body.give_up_before_headers()
         start_response(*self._head)
 
     def next(self) -> bytes:
@@ -452,6 +464,9 @@ class Exchange:
             failure = ApplicationError("the application was cancelled before its response was complete")
             failure.__cause__ = error
             return failure
+        if self._request_body is not None and (cut := self._request_body.cut) is not None:
+            # Many frameworks just return then. It is nobody's fault, so the server is told what it would have found.
+            return ClientDisconnected(*cut.args)
         if self._phase is _SENT:
             return ApplicationError("the application returned before its response was complete")
         return ApplicationError("the application returned without a response")

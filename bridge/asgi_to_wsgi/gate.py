@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Context
 
 # Steps that an application makes without a turn of its loop; then its timers and other tasks have theirs.
@@ -89,9 +89,10 @@ class Gate:
 
     # What asyncio.Task asks of a future.
 
-    def __await__(self) -> Iterator[Gate]:
+    def __await__(self) -> Generator[Gate, None, None]:
         self._asyncio_future_blocking = True
-        return iter(self._itself)  # what a generator would yield, at half the price
+        # What a generator would yield, at half the price.
+        return cast("Generator[Gate, None, None]", iter(self._itself))
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop

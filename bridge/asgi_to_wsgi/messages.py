@@ -25,9 +25,11 @@ def is_disconnect(error: BaseException) -> bool:
         return all(map(is_disconnect, inner))
     if isinstance(error, OSError):
         return True
+    # Litestar raises an error of its own from it.
+    if error.__cause__ is not None:
+        return is_disconnect(error.__cause__)
     # Starlette raises ClientDisconnect in its place. By its name, since Starlette need not be installed.
-    origin = error.__cause__ or error.__context__
-    return "Disconnect" in type(error).__name__ and isinstance(origin, ClientDisconnected)
+    return "Disconnect" in type(error).__name__ and isinstance(error.__context__, ClientDisconnected)
 
 
 def wrong_length(length: int, produced: int) -> ApplicationError:

@@ -48,6 +48,7 @@ class ReadAhead:
         "_thread",
         "_wake",
         "_wanted",
+        "cut",
     )
 
     def __init__(self, body: RequestBody, limit: int, host: Host) -> None:
@@ -70,6 +71,7 @@ class ReadAhead:
         self._starved = False  # set by the loop before it looks, cleared by the reading side before it wakes it
         self._taken = 0  # bytes that the application has got
         self._wake: Callable[[], object] = _nothing
+        self.cut: ClientDisconnected | None = None  # why the body broke off, once the application was told
 
         # Server's thread writes.
         self._stopped = False
@@ -102,6 +104,7 @@ class ReadAhead:
             return {"type": "http.request", "body": b"", "more_body": False}
         if error is not None:
             if isinstance(error, ClientDisconnected):
+                self.cut = error
                 return {"type": "http.disconnect"}
             raise error
         if self._short or self._thread is None:
@@ -133,6 +136,17 @@ class ReadAhead:
                 self._put_all(self._body.length)
         except Exception as error:
             self._error = error
+
+    def give_up_before_headers(self) -> None:
+        """End reading where the server takes the rest of the body for itself when it sends the headers.
+
+        Two who read one input each wait for bytes that the other has got.
+        """
+        if self._body.ends_with_headers and not self._complete and self._error is None:
+            self.stop()
+            self.join()
+            if not self._complete and self._error is None:
+                self._error = ClientDisconnected("the server throws away what is left of a body when it answers")
 
     def stop(self) -> None:
         """Let nothing begin to read any more."""

@@ -24,15 +24,22 @@ class RequestBody:
         length: bytes that the client declared, None when only the input knows. Never more than that are asked for:
             a raw socket would wait for ever.
         thread_bound: whether only the server's own thread may call ``read``.
+        ends_with_headers: whether the server reads what is left itself when it sends the response's headers.
     """
 
-    __slots__ = ("_complete", "_failure", "_received", "_take", "length", "thread_bound")
+    __slots__ = ("_complete", "_failure", "_received", "_take", "ends_with_headers", "length", "thread_bound")
 
     def __init__(
-        self, take: Callable[[int], bytes | None], length: int | None = None, *, thread_bound: bool = False
+        self,
+        take: Callable[[int], bytes | None],
+        length: int | None = None,
+        *,
+        thread_bound: bool = False,
+        ends_with_headers: bool = False,
     ) -> None:
         self.length = length
         self.thread_bound = thread_bound
+        self.ends_with_headers = ends_with_headers
         self._take = take
         self._received = 0
         self._complete = length == 0
@@ -145,7 +152,10 @@ def _declared_body(environ: Environ, declared: str) -> RequestBody | None:
         length = parse_content_length(declared)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    return RequestBody(_reader(environ["wsgi.input"]), length) if length else None
+    if not length:
+        return None
+    source = environ["wsgi.input"]
+    return RequestBody(_reader(source), length, ends_with_headers=type(source).__module__ == "cheroot.server")
 
 
 def _ends_by_itself(environ: Environ, source: Any) -> bool:

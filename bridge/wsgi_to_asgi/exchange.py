@@ -247,7 +247,9 @@ class Exchange(Response):
     async def _listen(self) -> None:
         try:
             if self._body is not None and not await self._body.pump(self._receive):
-                pass
+                if self._leaving:
+                    # Who reads on in close(), as AsgiToWsgi does, would otherwise wait for bytes that cannot come.
+                    self._body.abort(ClientDisconnected("the client left before the request's body was complete"))
             elif not await _watch(self._receive):
                 return
         except Exception as error:

@@ -87,6 +87,26 @@ def test_file_leaves_through_the_servers_wrapper(serve: Serve, path: Path) -> No
     assert len(wrapper.files) == 1
 
 
+@pytest.mark.parametrize("difference", [-1, 1], ids=["shorter", "longer"])
+def test_file_of_another_length_than_declared_is_an_error(serve: Serve, path: Path, difference: int) -> None:
+    """It has changed since the application looked at it. Servers send what they find, and more is the next response."""
+    length = str(path.stat().st_size - difference).encode()
+
+    with pytest.raises(ApplicationError, match=r"Content-Length \d+ for a file of 256000 bytes"):
+        serve(sending(start(200, (b"content-length", length)), pathsend(path))).serve(
+            request(variables={"wsgi.file_wrapper": Wrapper()})
+        )
+
+
+def test_length_of_a_file_is_declared(serve: Serve, path: Path) -> None:
+    """RFC 9110, 8.6: known when the headers leave. Without it several servers end the file by the connection's end."""
+    variables = {"wsgi.file_wrapper": Wrapper()}
+
+    response = serve(sending(start(), pathsend(path))).serve(request(variables=variables))
+
+    assert ("content-length", "256000") in response.headers
+
+
 @pytest.mark.parametrize("read", [True, False], ids=["read", "sent by the system, or closed early"])
 def test_file_is_closed_with_the_response(serve: Serve, path: Path, read: bool) -> None:
     wrapper = Wrapper()

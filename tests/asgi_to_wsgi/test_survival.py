@@ -414,6 +414,27 @@ async def test_nested_client_that_leaves(mode: Any) -> None:
     await anyio.to_thread.run_sync(inner.close)
 
 
+@pytest.mark.parametrize("mode", ["request", "shared"])
+async def test_nested_client_that_stops_sending_and_leaves(mode: Any) -> None:
+    """The read that waits for the rest of the body in the inner adapter's close() ends with the client."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        with anyio.move_on_after(0.01):
+            while True:
+                await receive()
+        await send(start(408))
+        await send(last(b"late"))
+
+    inner = AsgiToWsgi(application, loop=mode, lifespan="off")
+    server = FakeServer(asgi.request_messages(PIECE, b"")[0])
+    async with server.serving(WsgiToAsgi(inner), asgi.upload_scope(len(BODY))):
+        await server.until(lambda: server.complete)
+    await anyio.to_thread.run_sync(inner.close)
+
+    assert (server.status, server.body) == (408, b"late")
+
+
 # -- frameworks -------------------------------------------------------------------------------------------------
 
 

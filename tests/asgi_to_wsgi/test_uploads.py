@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 from types import ModuleType
@@ -11,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bridge import ApplicationError
+from bridge import ClientDisconnected
 from tests.asgi import Message, Receive, Scope, Send, happened, wait
 from tests.asgi_to_wsgi.kinds import Kind, Serve, chunk, kinds, last, start
 from tests.asgi_to_wsgi.server import Input, request, upload
@@ -272,9 +273,11 @@ def test_body_that_ends_early_is_a_disconnect(serve: Serve, length: int, sent: b
     application = Upload()
     source = Input(sent) if sent else Input()
 
-    with pytest.raises(ApplicationError, match="without a response"):
+    # An application that just returns then, as many do, is not to blame: its server gets what it would have got.
+    with pytest.raises(ClientDisconnected) as raised:
         serve(application).serve(upload(source, length))
 
+    assert raised.value.errno == errno.ECONNRESET  # by which Gunicorn knows what it need not log
     assert (application.disconnected, all(message.get("more_body", True) for message in application.messages)) == (
         True,
         True,
@@ -289,7 +292,7 @@ def test_client_that_breaks_the_input_is_a_disconnect(serve: Serve, length: int 
     source = Input(b"half", ended=False)
     source.fail(error)
 
-    with pytest.raises(ApplicationError, match="without a response"):
+    with pytest.raises(ClientDisconnected):
         serve(application).serve(upload(source, length))
 
     assert application.disconnected
@@ -328,7 +331,7 @@ def test_server_serves_on_after_a_body_that_broke_off(serve: Serve) -> None:
     server = serve(lambda scope, receive, send: Upload()(scope, receive, send))
 
     for _ in range(2):
-        with pytest.raises(ApplicationError, match="without a response"):
+        with pytest.raises(ClientDisconnected):
             server.serve(upload(Input(b"half"), 100_000))
         assert server.serve(upload(b"x" * 100_000)).body == b"100000"
 

@@ -207,6 +207,9 @@ async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
     with anyio.move_on_after(0.05):
         while message["type"] == "http.request" and message["more_body"]:
             message = await receive()
+    if scope["query_string"]:
+        async with Wire(scope) as wire:
+            await wire.tell("gave up")
     await start(send, 408, (b"content-length", b"8"))
     await chunk(send, b"too slow", last=True)
 

@@ -233,6 +233,19 @@ def test_timeout_of_the_application_fires_while_the_client_is_silent(client: Cli
     assert client.get("/hello").body == b"hello"
 
 
+@pytest.mark.where(name="cheroot")
+def test_late_rest_of_an_upload_does_not_keep_the_response(client: Client, wire: Wire) -> None:
+    """Cheroot reads the rest of a body when it sends the headers: whoever reads beside it takes bytes that it needs."""
+    with client.connect() as connection:
+        connection.send(client.head("POST", f"/gives-up?wire={wire.port}", "Content-Length: 400000"))
+        connection.send(b"x" * 200_000)
+        assert wire.hear() == "gave up"
+        connection.send(b"x" * 200_000)
+        response = connection.read_response()
+
+    assert (response.status, response.body) == (408, b"too slow")
+
+
 @pytest.mark.where(streams_body=False)
 def test_upload_that_is_cut_off_calls_nobody(plain_client: Client, wire: Wire) -> None:
     """The server waits for the whole body, so the application does not hear of half of one."""
