@@ -15,7 +15,7 @@ from bridge.asgi_to_wsgi.process import LateLock, close_collected, keep, watch
 from bridge.asgi_to_wsgi.read_ahead import ReadAhead
 from bridge.asgi_to_wsgi.request_body import open_body
 from bridge.asgi_to_wsgi.request_loops import RequestLoops
-from bridge.asgi_to_wsgi.response_body import FileBody, ResponseBody
+from bridge.asgi_to_wsgi.response_body import FileBody, NoBody, ResponseBody
 from bridge.asgi_to_wsgi.response_head import translate_start
 from bridge.asgi_to_wsgi.scope import build_scope
 from bridge.errors import ConfigurationError, LifespanFailed, RequestRefused
@@ -132,7 +132,7 @@ class AsgiToWsgi:
         except BaseException:
             exchange.close()
             raise
-        return ResponseBody(exchange)
+        return NoBody(exchange) if exchange.bodiless else ResponseBody(exchange)
 
     def startup(self) -> None:
         """Start the application now, and not with its first request. Blocks.

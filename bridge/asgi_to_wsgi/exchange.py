@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import stat
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +10,7 @@ from bridge.asgi_to_wsgi.gate import BURST
 from bridge.asgi_to_wsgi.hosts import forget_outer_loop
 from bridge.asgi_to_wsgi.messages import is_cancellation, is_disconnect, to_bytes, translate_links, wrong_length
 from bridge.asgi_to_wsgi.order import NEXT, Phase, Signal, describe
+from bridge.asgi_to_wsgi.response_body import open_file, size_of
 from bridge.asgi_to_wsgi.response_head import translate_start
 from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.http import has_body
@@ -47,7 +46,6 @@ class Exchange:
         "_application",
         "_asked",
         "_behind",
-        "_bodiless",
         "_burst",
         "_chunks",
         "_complete",
@@ -70,6 +68,7 @@ class Exchange:
         "_taken",
         "_unended",
         "_waiters",
+        "bodiless",
         "closed",
         "file",
     )
@@ -108,7 +107,7 @@ class Exchange:
         self._phase = _IDLE
         self._head: tuple[str, list[tuple[str, str]]] | None = None
         self._length: int | None = None  # bytes that the application declared
-        self._bodiless = False
+        self.bodiless = False  # set before the phase leaves _IDLE
         self._chunks: list[bytes] = []  # the loop appends; the server's thread takes from the front
         self._produced = 0  # bytes put into _chunks
         self._hints: list[list[tuple[str, str]]] | None = None  # as _chunks
@@ -199,7 +198,7 @@ class Exchange:
             if self._phase is not _IDLE:
                 raise ApplicationError(describe(self._phase, kind))
             code, status, headers, self._length = translate_start(message)
-            self._bodiless = self._scope["method"] == "HEAD" or not has_body(code)
+            self.bodiless = self._scope["method"] == "HEAD" or not has_body(code)
             self._head = status, headers
             self._phase = _HELD
             return
@@ -219,12 +218,12 @@ class Exchange:
 
     def _declare(self, length: int) -> None:
         """Add Content-Length to a body that is there as a whole: without it many servers end it only by close()."""
-        if self._length is None and not self._bodiless and self._head is not None:
+        if self._length is None and not self.bodiless and self._head is not None:
             self._head[1].append(("content-length", str(length)))
             self._length = length
 
     def _put(self, body: bytes, last: bool) -> None:
-        if not self._bodiless:
+        if not self.bodiless:
             produced = self._produced + len(body)
             length = self._length
             if length is not None and (produced > length or (last and produced < length)):
@@ -243,19 +242,16 @@ class Exchange:
         phase = NEXT.get((self._phase, _FILE))
         if phase is None:
             raise ApplicationError(describe(self._phase, "http.response.pathsend"))
-        if not self._bodiless:
+        if not self.bodiless:
             # Here, so that a file that cannot be read is an error of the application, with its response unsent.
-            path: object = message.get("path")
-            if not isinstance(path, (str, bytes)):
-                raise ApplicationError(f"http.response.pathsend takes a path; the application gave {path!r}")
-            self.file = file = open(path, "rb")  # noqa: SIM115
-            facts = os.fstat(file.fileno())
-            if stat.S_ISREG(facts.st_mode):
+            self.file = open_file(message.get("path"))
+            size = size_of(self.file)
+            if size is not None:
                 # It may have changed since the application looked at it; and servers go by what they read.
-                self._declare(facts.st_size)
-                if self._length != facts.st_size:
+                self._declare(size)
+                if self._length != size:
                     raise ApplicationError(
-                        f"the application declared Content-Length {self._length} for a file of {facts.st_size} bytes"
+                        f"the application declared Content-Length {self._length} for a file of {size} bytes"
                     )
         self._complete = True
         self._phase = phase
@@ -342,7 +338,7 @@ class Exchange:
                     self._behind = False
                     self._host.post(self._wake)
                 return body
-            if complete or self._bodiless:
+            if complete or self.bodiless:
                 return b""
             if finished:
                 raise self._failure()
@@ -361,7 +357,7 @@ class Exchange:
         if self.closed:
             return
         self.closed = True
-        if self._bodiless and self._phase is _SENT:
+        if self.bodiless and self._phase is _SENT:
             self._drain()
         if self._complete and not self._chunks:
             self._released = True

@@ -143,13 +143,16 @@ def test_body_is_taken_when_it_is_sent(serve: Serve) -> None:
     ("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304), ("HEAD", 404), ("HEAD", 304)]
 )
 def test_response_without_a_body_has_none(serve: Serve, method: str, status: int) -> None:
-    """RFC 9110, 9.3.2, 15.3.5 and 15.4.5; Starlette, Quart and Django send one with HEAD."""
+    """RFC 9110, 9.3.2, 15.3.5 and 15.4.5; Starlette, Quart and Django send one with HEAD.
+
+    One empty chunk is left of it: for none at all some servers invent a length, or forget the headers.
+    """
     content = status not in (204, 304)
     application = sending(start(status, (b"x-a", b"b"), content=content), chunk(b"a" * 100_000), last(b"b"))
 
     response = serve(application).serve(request(method))
 
-    assert (response.status[:3], response.header("x-a"), response.pieces) == (str(status), ["b"], [])
+    assert (response.status[:3], response.header("x-a"), response.pieces) == (str(status), ["b"], [b""])
 
 
 @pytest.mark.parametrize("messages", [[last()], [last(b"hello")], [chunk(b"hel"), last(b"lo")], [last(b"longer")]])
