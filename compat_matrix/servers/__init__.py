@@ -1,5 +1,6 @@
 """Real servers, started as processes on loopback. Knows command lines, never what they serve."""
 
+from compat_matrix.servers.apache import MOD_WSGI, MOD_WSGI_DAEMON
 from compat_matrix.servers.daphne import DAPHNE
 from compat_matrix.servers.granian import GRANIAN, GRANIAN_WSGI
 from compat_matrix.servers.gunicorn import GUNICORN_GEVENT, GUNICORN_GTHREAD, GUNICORN_SYNC
@@ -38,5 +39,7 @@ RECIPES: dict[str, Recipe] = {
         UWSGI,
         UWSGI_PROCESSES,
         UWSGI_LAZY,
+        MOD_WSGI,
+        MOD_WSGI_DAEMON,
     )
 }

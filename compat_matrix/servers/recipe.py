@@ -1,10 +1,12 @@
 """What has to be known about a server before it is started. Starts nothing and imports no server."""
 
+import os
 import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from shutil import which
 from typing import Literal
 
 
@@ -62,11 +64,28 @@ class Recipe:
     lazy_continue: bool = True
     """``100 Continue`` is sent when the body is first asked for, not before."""
 
+    holds_back: bool = True
+    """An application that sends faster than the client reads soon has to wait. False where a buffer without limit, or
+    of many megabytes, takes in what it sends."""
+
+    sends_bare_head: bool = True
+    """The head of a response is sent without waiting for a byte of its body."""
+
+    cuts_failed_response: bool = True
+    """A response whose application fails after its first chunk ends incomplete for the client. False where it ends
+    like a complete one, or does not end."""
+
+    survives_failed_response: bool = True
+    """An application that fails after its first chunk harms no later request, nor does its connection stay open."""
+
     messages_ahead: int = 0
     """How many messages ``send()`` takes in beyond what the connection's buffers hold."""
 
     graceful_stop: bool = True
     """After SIGTERM, exchanges that run are allowed to finish."""
+
+    program: str | None = None
+    """An executable of the system that must be there, too."""
 
     installed_by: str = "matrix"
     """The extra of pyproject.toml that installs the package."""
@@ -116,10 +135,77 @@ class Recipe:
     exits_on: signal.Signals | None = signal.SIGTERM
     """The signal after which ``atexit`` handlers run where the application is; None when they never run."""
 
+    # What a server makes of requests before an application sees them; observed natively, by compat_matrix/checks.
+
+    drops_underscores: bool = True
+    """A header with an underscore in its name does not become, join or replace the one with a hyphen."""
+
+    joins_repeated: bool = True
+    """Of a header that is sent several times every value reaches the application, in order."""
+
+    joins_cookies: bool = True
+    """Several Cookie headers reach the application as such, or joined by a semicolon, not by a comma."""
+
+    keeps_header_bytes: bool = True
+    """A header's value keeps its bytes that are no ASCII."""
+
+    strips_values: bool = True
+    """The space after a header's value is not part of it."""
+
+    invents_type: bool = False
+    """A request without a body gets a Content-Type of the server's."""
+
+    decodes_slash: bool = True
+    """``%2F`` in a path is decoded, as PEP 3333 and ASGI have it."""
+
+    keeps_dots: bool = True
+    """Dot segments of a path reach the application."""
+
+    takes_double_slash: bool = True
+    """A path may begin with two slashes, and keeps them."""
+
+    takes_broken_escapes: bool = True
+    """A percent sign that escapes nothing is part of the path, not an error."""
+
+    takes_absolute_form: bool = True
+    """A target in absolute form (RFC 9112, 3.2.2) is understood."""
+
+    takes_chunk_extensions: bool = True
+    """Extensions of chunks (RFC 9112, 7.1.1) are ignored, not an error."""
+
+    takes_request_trailers: bool = True
+    """Trailers after a chunked request body are no error, and do not join the headers."""
+
+    answers_early: bool = True
+    """A response may begin before the request's body has come."""
+
+    refuses_two_lengths: bool = True
+    """Two values of Content-Length that differ are refused (RFC 9112, 6.3)."""
+
+    refuses_bad_length: bool = True
+    """A Content-Length that is no number of digits is refused, or reaches the application as it is."""
+
+    survives_length_and_chunks: bool = True
+    """Transfer-Encoding beside Content-Length is refused or obeyed (RFC 9112, 6.3)."""
+
+    speaks_http10: bool = True
+    """A client of HTTP/1.0 gets a response without chunks."""
+
+    one_date: bool = True
+    """A Date of the application's is not joined by another one of the server's."""
+
+    knows_head: bool = True
+    """A response to HEAD gets no Content-Length of the server's that is not that of GET."""
+
+    ends_head: bool = True
+    """A response to HEAD has no bytes after its headers, also when its length is unknown."""
+
     def missing(self) -> str | None:
         """Say which import name is missing in this interpreter; None when the server can start."""
         for name in (self.package, *self.also):
             if find_spec(name) is None:
                 source = "" if self.installed_by == "matrix" else f"; the extra {self.installed_by!r} installs it"
                 return f"{self.name} needs {name!r}, which cannot be imported{source}"
+        if self.program is not None and which(self.program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+            return f"{self.name} needs the program {self.program!r}, which is not installed"
         return None

@@ -70,6 +70,19 @@ if RECIPES["granian-wsgi"].exits_on is None:
         "granian's worker processes end without their atexit handlers before Python 3.13"
     )
 
+# mod_wsgi.c: the process of the server passes the whole request on before it looks for a response.
+_MOD_WSGI_DAEMON = {
+    "test_response_begins_before_the_upload_has_ended": Known(
+        "mod_wsgi's daemon is heard when the whole body has arrived", TimeoutError, wait=0.5
+    ),
+    "test_timeout_of_the_application_fires_while_the_client_is_silent": Known(
+        "mod_wsgi's daemon is heard when the whole body has arrived", TimeoutError, wait=0.5
+    ),
+    "test_failure_after_the_first_chunk_leaves_the_response_incomplete": Known(
+        "Apache ends the response of a daemon that fails like a complete one"
+    ),
+}
+
 KNOWN: dict[tuple[str, str], Known] = {
     (test, name): known
     for name, table in {
@@ -80,6 +93,7 @@ KNOWN: dict[tuple[str, str], Known] = {
         "waitress": _WAITRESS,
         "cheroot": _CHEROOT,
         "granian-wsgi": _GRANIAN,
+        "mod_wsgi-daemon": _MOD_WSGI_DAEMON,
     }.items()
     for test, known in table.items()
 }

@@ -94,7 +94,7 @@ def test_chunk_arrives_before_the_next_is_made(client: Client, wire: Wire) -> No
 
 
 # By package. The others have no wsgi.file_wrapper, SERVERS.md 3.3; there the application sends the bytes.
-SEND_FILES = {"gunicorn", "waitress", "wsgiref", "uwsgidecorators"}
+SEND_FILES = {"gunicorn", "mod_wsgi", "waitress", "wsgiref", "uwsgidecorators"}
 
 
 def test_file_is_sent_by_the_server_where_it_can(client: Client, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Apache with mod_wsgi: the application in Apache's own process, or in a daemon process beside it."""
+
+import re
+import signal
+import sys
+from collections.abc import Callable
+
+from compat_matrix.servers.recipe import Recipe
+
+
+def _command(*options: str) -> Callable[[str, int], list[str]]:
+    def command(target: str, port: int) -> list[str]:
+        return [sys.executable, "-m", "compat_matrix.launch.apache", "--port", str(port), *options, target]
+
+    return command
+
+
+# Apache listens before it has a process that serves, and imports the application there.
+_READY = re.compile(r"the application is there")
+
+MOD_WSGI = Recipe(
+    name="mod_wsgi",
+    interface="wsgi",
+    package="mod_wsgi",
+    command=_command(),
+    ready=_READY,
+    http2=False,
+    lifespan=False,
+    event_loop="none",
+    program="apache2",
+    installed_by="apache",
+    raw_target="REQUEST_URI",
+    ends_before_close=False,
+    exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
+)
+
+MOD_WSGI_DAEMON = Recipe(
+    name="mod_wsgi-daemon",
+    interface="wsgi",
+    package="mod_wsgi",
+    command=_command("--daemon"),
+    ready=_READY,
+    http2=False,
+    lifespan=False,
+    event_loop="none",
+    lazy_continue=False,
+    program="apache2",
+    installed_by="apache",
+    raw_target="REQUEST_URI",
+    ends_before_close=False,
+    exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
+)
