@@ -1,0 +1,43 @@
+"""What servers import: which paths are consumers'. The rest is Django's."""
+
+from __future__ import annotations
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.sessions import SessionMiddlewareStack
+from django.core.asgi import get_asgi_application
+from django.urls import path, re_path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compat_matrix.apps.channels_app.settings")
+
+django = get_asgi_application()
+
+from compat_matrix.apps.channels_app import consumers  # noqa: E402  # needs the settings
+
+app = ProtocolTypeRouter(
+    {
+        "http": URLRouter(
+            [
+                path("", consumers.Index.as_asgi()),
+                path("echo", consumers.Echo.as_asgi()),
+                path("upload", consumers.Upload.as_asgi()),
+                path("upload/watch", consumers.UploadWatch.as_asgi()),
+                path("ignore", consumers.Ignore.as_asgi()),
+                path("download", consumers.Download.as_asgi()),
+                path("download/declared", consumers.DownloadDeclared.as_asgi()),
+                path("stream", consumers.Stream.as_asgi()),
+                path("events", consumers.Events.as_asgi()),
+                path("session", SessionMiddlewareStack(consumers.Session.as_asgi())),
+                path("error/before", consumers.ErrorBefore.as_asgi()),
+                path("error/after", consumers.ErrorAfter.as_asgi()),
+                path("error/short", consumers.ErrorShort.as_asgi()),
+                path("headers/repeated", consumers.HeadersRepeated.as_asgi()),
+                path("async", consumers.Asynchronous.as_asgi()),
+                path("background", consumers.Background.as_asgi()),
+                path("context", consumers.Context.as_asgi()),
+                re_path("", django),
+            ]
+        )
+    }
+)
