@@ -28,7 +28,17 @@ class Known:
         )
 
 
-KNOWN: tuple[Known, ...] = ()
+# Of http.upload.cut with a Content-Length, granian's wsgi.input ends short, and bridge counts.
+_GRANIAN_CUT = "granian ends a chunked body that was cut like a complete one: read() gives b'', and nothing says more"
+
+# Twisted's wsgi.input ends where the body does, but only its class says so, and the validators stand before it.
+_TWISTED_HIDDEN = "nothing in Twisted's environ but the class of wsgi.input says that it ends, and validators hide that"
+
+KNOWN: tuple[Known, ...] = (
+    Known("validators.chunked", _TWISTED_HIDDEN, server="twisted"),
+    Known("http.upload.cut.chunked", _GRANIAN_CUT, server="granian-wsgi"),
+    Known("http.upload.cut.in_chunk", _GRANIAN_CUT, server="granian-wsgi"),
+)
 
 
 def find(check: str, place: Place) -> Known | None:

@@ -1,6 +1,7 @@
 """The check's end of the line to an application that runs inside a server."""
 
 import socket
+from select import select
 from types import TracebackType
 
 TIMEOUT = 10.0  # seconds, for every wait in here
@@ -19,6 +20,14 @@ class Wire:
         self._connection: socket.socket | None = None
         self._heard = b""
         self.port: int = self._listener.getsockname()[1]
+
+    def fileno(self) -> int:
+        """Return what is readable for ``select`` when the application has called, until it is first heard."""
+        return self._listener.fileno()
+
+    def called(self) -> bool:
+        """Say, without waiting, whether the application has called."""
+        return self._connection is not None or bool(select([self._listener], [], [], 0)[0])
 
     def hear(self) -> str:
         """Return the next line; waits for it.

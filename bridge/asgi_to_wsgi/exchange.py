@@ -357,8 +357,10 @@ class Exchange:
         if self.closed:
             return
         self.closed = True
+        grace = DISCONNECT_GRACE
         if self.bodiless and self._phase is _SENT:
-            self._drain()
+            grace /= 2
+            self._drain(grace)
         if self._complete and not self._chunks:
             self._released = True
         else:
@@ -374,7 +376,7 @@ class Exchange:
                 while self._host.step():
                     pass  # several, where tasks of the application were in send() at the same time
             if not self._finished and not (self._released and self._host.goes_on):
-                self._finish()
+                self._finish(grace)
             if self._request_body is not None:
                 # Now and not before: a client that has stopped sending must not keep the application from its end.
                 self._request_body.join()
@@ -402,12 +404,12 @@ class Exchange:
             elif not is_cancellation(error):
                 raise error  # SystemExit and its like are for the server's thread, if that is still here
 
-    def _finish(self) -> None:
+    def _finish(self, grace: float) -> None:
         if self._released:
             while not self._finished:
                 self._work()
             return
-        self._wait_until_finished(DISCONNECT_GRACE)
+        self._wait_until_finished(grace)
         if not self._finished:
             self._host.cancel()
             self._wait_until_finished(self._patience)
@@ -415,14 +417,14 @@ class Exchange:
             _logger.error(
                 "The application goes on %g s after its client left, although it was cancelled: it is left alone "
                 "(%s %s; option shutdown_timeout).",
-                DISCONNECT_GRACE + self._patience,
+                grace + self._patience,
                 self._scope["method"],
                 self._scope["path"],
             )
 
-    def _drain(self) -> None:
+    def _drain(self, timeout: float) -> None:
         """Let an application that sends a body to a client that gets none come to its end; not for ever."""
-        deadline = time.monotonic() + DISCONNECT_GRACE
+        deadline = time.monotonic() + timeout
         while not (self._complete or self._finished) and (left := deadline - time.monotonic()) > 0:
             if not self._host.step():
                 self._host.wait_for(left)

@@ -131,20 +131,28 @@ def open_body(environ: Environ) -> RequestBody | None:
         if coding.strip().lower() != "chunked":
             raise BadRequest(f"the only transfer coding that is understood here is 'chunked'; got {coding!r}")
         return RequestBody(ChunkDecoder(source.readline, _reader(source)).read)
-    if declared:
+    # The module is there in every process that uWSGI runs, and only there.
+    uwsgi: Any = sys.modules.get("uwsgi") if "uwsgi.version" in environ else None
+    if declared and not (uwsgi is not None and _hears_clients(uwsgi)):
         # A front server that speaks CGI's terms (nginx with uwsgi_pass, fastcgi_pass or scgi_pass) has collected the
         # body, taken the coding off and set the length, and passes the header on all the same. RFC 3875, 4.1.2:
         # the length is that of the body after the server has removed any transfer coding.
         return _declared_body(environ, declared)
-    if "uwsgi.version" in environ:
-        # wsgi.input is empty for such a body; the module is there in every process that uWSGI runs, and only there.
-        chunked_read = getattr(sys.modules.get("uwsgi"), "chunked_read", None)
-        if chunked_read is not None:
-            return RequestBody(_Slicer(chunked_read).read, thread_bound=True)
+    if uwsgi is not None and hasattr(uwsgi, "chunked_read"):
+        # wsgi.input is empty for such a body, or has its framing.
+        return RequestBody(_Slicer(uwsgi.chunked_read).read, thread_bound=True)
     raise LengthRequired(
         "This server does not say where a request body without Content-Length ends, and reading on might never end. "
         "Send the request with Content-Length, or run the application on a server that sets wsgi.input_terminated."
     )
+
+
+def _hears_clients(uwsgi: Any) -> bool:
+    """Whether uWSGI itself speaks HTTP, on its only kind of socket: its body is as the client framed it."""
+    options = set(getattr(uwsgi, "opt", ()))
+    return bool(options & {"http-socket", "https-socket", "http11-socket"}) and not options & {
+        *("socket", "uwsgi-socket", "http", "https", "scgi-socket", "fastcgi-socket"),
+    }
 
 
 def _declared_body(environ: Environ, declared: str) -> RequestBody | None:

@@ -12,6 +12,8 @@ _OF_ASGI = {
 _OF_DJANGO = {
     "background": "a view of Django has nothing that runs after its response",
     "lifespan": "Django's ASGI handler refuses lifespan",
+    "streamed upload": "Django's ASGI handler collects the body before it calls the view",
+    "early answer": "Django's ASGI handler collects the body before it calls the view",
 }
 _NO_SLASH = {"trailing slash": "the router does not redirect to the path with a slash"}
 _OF_BOTTLE = _OF_ASGI | _NO_ASYNC | _NO_SLASH
@@ -88,7 +90,10 @@ APPS: dict[str, App] = {
             "asgi",
             "compat_matrix.apps.channels_app.asgi:app",
             ("channels", "django"),
-            {"lifespan": "Channels' ProtocolTypeRouter refuses lifespan"},
+            {
+                "lifespan": "Channels' ProtocolTypeRouter refuses lifespan",
+                "early answer": "Channels collects the body before it calls a consumer",
+            },
         ),
     )
 }

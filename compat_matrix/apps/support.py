@@ -25,7 +25,8 @@ _BLOCK: Final = bytes(range(256)) * (PIECE // 256)
 def pattern(size: int) -> Iterator[bytes]:
     """Give *size* bytes, 0 to 255 again and again, in pieces of 64 KiB."""
     while size > 0:
-        yield _BLOCK[:size]
+        # A copy each time: whoever keeps pieces that he should pass on has to pay for them.
+        yield bytes(bytearray(_BLOCK[:size]))
         size -= PIECE
 
 

@@ -1,9 +1,33 @@
 """What is asked of every application on every server, one function a behaviour."""
 
-from compat_matrix.checks import basics
+from compat_matrix.checks import (
+    backpressure,
+    bodies,
+    concurrency,
+    disconnects,
+    failures,
+    forging,
+    lifespan,
+    requests,
+    responses,
+    streaming,
+    validators,
+)
 from compat_matrix.checks.registry import CHECKS, Failed
 
 __all__ = ["CHECKS", "Failed"]
 
 # Importing a module of checks registers them; the order here is the order in the reports.
-_MODULES = (basics,)
+_MODULES = (
+    requests,
+    bodies,
+    responses,
+    forging,
+    streaming,
+    failures,
+    disconnects,
+    backpressure,
+    concurrency,
+    lifespan,
+    validators,
+)

@@ -36,4 +36,4 @@ def stop() -> None:
 
 eventlet.spawn(stop)
 listening(options.port)
-wsgi.server(listener, application)
+wsgi.server(listener, application, debug=False)  # else clients get tracebacks

@@ -32,6 +32,15 @@ MOD_WSGI = Recipe(
     raw_target="REQUEST_URI",
     ends_before_close=False,
     exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
+    # A response whose application has failed is left open until KeepAliveTimeout, 5 s; observed natively, too.
+    cuts_failed_response=False,
+    survives_failed_response=False,
+    sends_bare_head=False,
+    joins_cookies=False,
+    takes_double_slash=False,
+    keeps_slashes=False,
+    keeps_dots=False,
+    takes_broken_escapes=False,
 )
 
 MOD_WSGI_DAEMON = Recipe(
@@ -49,4 +58,15 @@ MOD_WSGI_DAEMON = Recipe(
     raw_target="REQUEST_URI",
     ends_before_close=False,
     exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
+    # A response whose application has failed is left open until KeepAliveTimeout; without a length, it gets the last
+    # chunk, as if complete. Observed natively, too.
+    cuts_failed_response=False,
+    survives_failed_response=False,
+    sends_bare_head=False,
+    joins_cookies=False,
+    takes_double_slash=False,
+    keeps_slashes=False,
+    keeps_dots=False,
+    takes_broken_escapes=False,
+    answers_early=False,
 )

@@ -24,4 +24,12 @@ DAPHNE = Recipe(
     streams_body=False,
     lazy_continue=False,
     graceful_stop=False,
+    # http_protocol.py, process(): all messages of a body are put into a queue before the application takes the first.
+    body_in_memory=True,
+    # http_protocol.py, handle_reply: transport.write() without registerProducer().
+    holds_back=False,
+    # http_protocol.py, handle_exception: a second start message is sent, refused by daphne itself, and the connection
+    # stays open; Server.application_checker, which called it, is never scheduled again.
+    cuts_failed_response=False,
+    survives_failed_response=False,
 )

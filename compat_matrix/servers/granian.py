@@ -53,6 +53,9 @@ GRANIAN_WSGI = Recipe(
     event_loop="none",
     listens_late=True,
     ends_before_close=False,
+    cuts_failed_response=False,
     # A process of multiprocessing ends by os._exit(), which Python 3.13 lets run atexit handlers before.
     exits_on=signal.SIGTERM if sys.version_info >= (3, 13) else None,
+    drops_underscores=False,
+    keeps_header_bytes=False,
 )

@@ -34,6 +34,7 @@ GUNICORN_SYNC = Recipe(
     concurrent=False,
     keep_alive=False,
     raw_target="RAW_URI",
+    joins_cookies=False,
 )
 
 GUNICORN_GTHREAD = Recipe(
@@ -47,6 +48,7 @@ GUNICORN_GTHREAD = Recipe(
     event_loop="none",
     lazy_continue=False,
     raw_target="RAW_URI",
+    joins_cookies=False,
 )
 
 GUNICORN_GEVENT = Recipe(
@@ -62,4 +64,5 @@ GUNICORN_GEVENT = Recipe(
     lazy_continue=False,
     monkey_patched="gevent",
     raw_target="RAW_URI",
+    joins_cookies=False,
 )

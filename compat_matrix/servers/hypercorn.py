@@ -28,6 +28,7 @@ def _recipe(worker: str, event_loop: Literal["asyncio", "trio"], *also: str) -> 
         mount_option="--root-path",
         also=also,
         lazy_continue=False,
+        one_date=False,
     )
 
 

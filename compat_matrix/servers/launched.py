@@ -32,6 +32,12 @@ WSGIREF = Recipe(
     chunked_input="never",
     frames_body=False,
     ends_before_close=False,
+    drops_underscores=False,
+    joins_cookies=False,
+    invents_type=True,
+    refuses_two_lengths=False,
+    knows_head=False,
+    takes_double_slash=False,
 )
 
 WERKZEUG = Recipe(
@@ -49,6 +55,15 @@ WERKZEUG = Recipe(
     # serving.py, DechunkedInput.readinto(): says that it has read what did not come, so io.RawIOBase.read() copies
     # memory that is not its own: foreign bytes in the body, or SIGSEGV.
     survives_cut_chunk=False,
+    # serving.py, run_wsgi(): what the client speaks is not looked at.
+    speaks_http10=False,
+    joins_cookies=False,
+    strips_values=False,
+    one_date=False,
+    takes_chunk_extensions=False,
+    takes_request_trailers=False,
+    refuses_two_lengths=False,
+    takes_double_slash=False,
 )
 
 WERKZEUG_SERIAL = Recipe(
@@ -67,6 +82,13 @@ WERKZEUG_SERIAL = Recipe(
     survives_cut_chunk=False,
     frames_body=False,
     ends_before_close=False,
+    joins_cookies=False,
+    strips_values=False,
+    one_date=False,
+    takes_chunk_extensions=False,
+    takes_request_trailers=False,
+    refuses_two_lengths=False,
+    takes_double_slash=False,
 )
 
 CHEROOT = Recipe(
@@ -85,6 +107,15 @@ CHEROOT = Recipe(
     own_noise=re.compile(
         r"Exception ignored in: <function IOBase\.__del__ .*\n(?:.*\n)*?.*cheroot.makefile.*\n(?:.*\n)*?OSError: .*\n"
     ),
+    drops_underscores=False,
+    joins_repeated=False,
+    joins_cookies=False,
+    decodes_slash=False,
+    takes_double_slash=False,
+    takes_absolute_form=False,
+    answers_early=False,
+    refuses_two_lengths=False,
+    refuses_bad_length=False,
 )
 
 GEVENT = Recipe(
@@ -97,6 +128,8 @@ GEVENT = Recipe(
     lifespan=False,
     event_loop="none",
     monkey_patched="gevent",
+    refuses_two_lengths=False,
+    ends_head=False,
 )
 
 EVENTLET = Recipe(
@@ -111,6 +144,8 @@ EVENTLET = Recipe(
     monkey_patched="eventlet",
     raw_target="RAW_PATH_INFO",
     chunked_input="unsaid",
+    refuses_two_lengths=False,
+    takes_double_slash=False,
 )
 
 TWISTED = Recipe(
@@ -123,8 +158,15 @@ TWISTED = Recipe(
     lifespan=False,
     event_loop="none",
     streams_body=False,
+    # web/wsgi.py, write(): the reactor's transport.write(), without a producer.
+    holds_back=False,
+    # web/wsgi.py, run(): with the first chunk that is not empty, or after close().
+    sends_bare_head=False,
     lazy_continue=False,
     graceful_stop=False,
     chunked_input="unsaid",
     ends_before_close=False,
+    drops_underscores=False,
+    joins_cookies=False,
+    takes_absolute_form=False,
 )

@@ -68,6 +68,9 @@ class Recipe:
     """An application that sends faster than the client reads soon has to wait. False where a buffer without limit, or
     of many megabytes, takes in what it sends."""
 
+    body_in_memory: bool = False
+    """A request's body is held in memory as a whole, whatever its size."""
+
     sends_bare_head: bool = True
     """The head of a response is sent without waiting for a byte of its body."""
 
@@ -149,6 +152,9 @@ class Recipe:
     keeps_header_bytes: bool = True
     """A header's value keeps its bytes that are no ASCII."""
 
+    takes_long_lines: bool = True
+    """A header or a path of some kilobytes is taken."""
+
     strips_values: bool = True
     """The space after a header's value is not part of it."""
 
@@ -163,6 +169,9 @@ class Recipe:
 
     takes_double_slash: bool = True
     """A path may begin with two slashes, and keeps them."""
+
+    keeps_slashes: bool = True
+    """Two slashes inside a path reach the application."""
 
     takes_broken_escapes: bool = True
     """A percent sign that escapes nothing is part of the path, not an error."""

@@ -38,6 +38,7 @@ UVICORN_H11 = Recipe(
     mount_option="--root-path",
     also=("h11",),
     quiet=("--no-access-log",),
+    one_date=False,
 )
 
 UVICORN_HTTPTOOLS = Recipe(
@@ -52,4 +53,9 @@ UVICORN_HTTPTOOLS = Recipe(
     mount_option="--root-path",
     also=("httptools", "uvloop"),
     quiet=("--no-access-log",),
+    # httptools_impl.py, send(): what the client speaks is not looked at.
+    speaks_http10=False,
+    one_date=False,
+    strips_values=False,
+    takes_request_trailers=False,
 )

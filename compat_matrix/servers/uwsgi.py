@@ -52,6 +52,13 @@ UWSGI = Recipe(
     frames_body=False,
     ends_before_close=False,
     answers_failure=False,
+    drops_underscores=False,
+    joins_cookies=False,
+    strips_values=False,
+    takes_long_lines=False,
+    keeps_dots=False,
+    takes_broken_escapes=False,
+    takes_chunk_extensions=False,
 )
 
 UWSGI_PROCESSES = Recipe(
@@ -75,6 +82,13 @@ UWSGI_PROCESSES = Recipe(
     frames_body=False,
     ends_before_close=False,
     answers_failure=False,
+    drops_underscores=False,
+    joins_cookies=False,
+    strips_values=False,
+    takes_long_lines=False,
+    keeps_dots=False,
+    takes_broken_escapes=False,
+    takes_chunk_extensions=False,
 )
 
 UWSGI_LAZY = Recipe(
@@ -98,4 +112,11 @@ UWSGI_LAZY = Recipe(
     frames_body=False,
     ends_before_close=False,
     answers_failure=False,
+    drops_underscores=False,
+    joins_cookies=False,
+    strips_values=False,
+    takes_long_lines=False,
+    keeps_dots=False,
+    takes_broken_escapes=False,
+    takes_chunk_extensions=False,
 )

@@ -25,10 +25,17 @@ WAITRESS = Recipe(
     lifespan=False,
     event_loop="none",
     streams_body=False,
+    # channel.py, write_soon(): an application waits once outbuf_high_watermark, 16 MiB, lies in a temporary file.
+    holds_back=False,
+    # task.py, execute(): with the first chunk that is not empty, or after close().
+    sends_bare_head=False,
     lazy_continue=False,
     graceful_stop=False,
     raw_target="REQUEST_URI",
     chunked_input="converted",
     ends_before_close=False,
     exits_on=signal.SIGINT,
+    joins_cookies=False,
+    ends_head=False,
+    takes_double_slash=False,
 )

@@ -525,6 +525,25 @@ def test_chunks_of_uwsgi_are_read_through_its_module(uwsgi: Callable[..., None],
     assert read_all(opened(Input(b""), UWSGI, CHUNKED), size) == b"hello world"
 
 
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        pytest.param({"http-socket": b"127.0.0.1:80"}, b"hello world", id="clients"),
+        pytest.param({"socket": b"127.0.0.1:80"}, b"hel", id="a front server"),
+        pytest.param({"http-socket": b"127.0.0.1:80", "socket": b"127.0.0.1:81"}, b"hel", id="both"),
+        pytest.param({}, b"hel", id="unknown"),
+    ],
+)
+def test_chunks_of_uwsgi_are_read_beside_a_length(
+    uwsgi: Callable[..., None], options: dict[str, bytes], body: bytes
+) -> None:
+    """RFC 9112, 6.3: the coding overrides the length. A front server has taken the coding off and set the length."""
+    uwsgi(b"hello", b" world")
+    sys.modules["uwsgi"].opt = options  # type: ignore[attr-defined]
+
+    assert read_all(opened(Input(b"hello"), UWSGI, {**CHUNKED, "CONTENT_LENGTH": "3"}), 100) == body
+
+
 def test_piece_of_uwsgi_is_no_longer_than_asked_for(uwsgi: Callable[..., None]) -> None:
     """The rest of the chunk comes with the next read, and no chunk is waited for in between."""
     uwsgi(b"hello", b"!")
