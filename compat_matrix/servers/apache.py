@@ -4,6 +4,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from compat_matrix.servers.recipe import Recipe
 
@@ -32,7 +33,8 @@ MOD_WSGI = Recipe(
     raw_target="REQUEST_URI",
     ends_before_close=False,
     exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
-    # A response whose application has failed is left open until KeepAliveTimeout, 5 s; observed natively, too.
+    # A response whose application has failed is left open until KeepAliveTimeout, 5 s; a daemon's gets the last chunk,
+    # as if complete. Observed natively, too.
     cuts_failed_response=False,
     survives_failed_response=False,
     sends_bare_head=False,
@@ -43,30 +45,10 @@ MOD_WSGI = Recipe(
     takes_broken_escapes=False,
 )
 
-MOD_WSGI_DAEMON = Recipe(
+MOD_WSGI_DAEMON = replace(
+    MOD_WSGI,
     name="mod_wsgi-daemon",
-    interface="wsgi",
-    package="mod_wsgi",
     command=_command("--daemon"),
-    ready=_READY,
-    http2=False,
-    lifespan=False,
-    event_loop="none",
     lazy_continue=False,
-    program="apache2",
-    installed_by="apache",
-    raw_target="REQUEST_URI",
-    ends_before_close=False,
-    exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
-    # A response whose application has failed is left open until KeepAliveTimeout; without a length, it gets the last
-    # chunk, as if complete. Observed natively, too.
-    cuts_failed_response=False,
-    survives_failed_response=False,
-    sends_bare_head=False,
-    joins_cookies=False,
-    takes_double_slash=False,
-    keeps_slashes=False,
-    keeps_dots=False,
-    takes_broken_escapes=False,
     answers_early=False,
 )

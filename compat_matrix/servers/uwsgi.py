@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from compat_matrix.servers.recipe import Recipe
@@ -61,62 +62,17 @@ UWSGI = Recipe(
     takes_chunk_extensions=False,
 )
 
-UWSGI_PROCESSES = Recipe(
+UWSGI_PROCESSES = replace(
+    UWSGI,
     name="uwsgi-processes",
-    interface="wsgi",
-    package="uwsgidecorators",
     command=_command("--processes", "2", "--enable-threads"),
     ready=_ready(2),
-    http2=False,
-    lifespan=False,
-    event_loop="none",
-    target_option="--module",
-    lazy_continue=False,
-    installed_by="uwsgi",
     concurrent=False,
     processes=2,
-    keep_alive=False,
-    raw_target="REQUEST_URI",
-    sends_continue=False,
-    chunked_input="own",
-    frames_body=False,
-    ends_before_close=False,
-    answers_failure=False,
-    drops_underscores=False,
-    joins_cookies=False,
-    strips_values=False,
-    takes_long_lines=False,
-    keeps_dots=False,
-    takes_broken_escapes=False,
-    takes_chunk_extensions=False,
 )
 
-UWSGI_LAZY = Recipe(
+UWSGI_LAZY = replace(
+    UWSGI_PROCESSES,
     name="uwsgi-lazy",
-    interface="wsgi",
-    package="uwsgidecorators",
     command=_command("--processes", "2", "--lazy-apps", "--enable-threads"),
-    ready=_ready(2),
-    http2=False,
-    lifespan=False,
-    event_loop="none",
-    target_option="--module",
-    lazy_continue=False,
-    installed_by="uwsgi",
-    concurrent=False,
-    processes=2,
-    keep_alive=False,
-    raw_target="REQUEST_URI",
-    sends_continue=False,
-    chunked_input="own",
-    frames_body=False,
-    ends_before_close=False,
-    answers_failure=False,
-    drops_underscores=False,
-    joins_cookies=False,
-    strips_values=False,
-    takes_long_lines=False,
-    keeps_dots=False,
-    takes_broken_escapes=False,
-    takes_chunk_extensions=False,
 )

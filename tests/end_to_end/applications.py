@@ -6,7 +6,6 @@ Plain PEP 3333, so that nothing stands between the bridge and what is asserted. 
 
 import hashlib
 import json
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from wsgiref.validate import validator
 import anyio.lowlevel
 
 import bridge
+from compat_matrix.apps.support import Wire
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,28 +45,9 @@ def parameter(environ: "WSGIEnvironment", name: str) -> str:
     return parse_qs(query)[name][0]
 
 
-class Wire:
-    """The application's end of the line to the test (``wire.py``); its port is in the query string.
-
-    It goes past the bridge and the server, so it works while they are being torn down.
-    """
-
-    def __init__(self, environ: "WSGIEnvironment") -> None:
-        address = ("127.0.0.1", int(parameter(environ, "wire")))
-        self._socket = socket.create_connection(address, timeout=TIMEOUT)
-        self._lines = self._socket.makefile("r", encoding="utf-8", newline="\n")
-
-    def tell(self, words: str) -> None:
-        self._socket.sendall(words.encode() + b"\n")
-
-    def wait_for(self, words: str) -> None:
-        heard = self._lines.readline().rstrip("\n")
-        if heard != words:
-            raise RuntimeError(f"the test said {heard!r}, the application waited for {words!r}")
-
-    def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
+def wire_of(environ: "WSGIEnvironment") -> Wire:
+    """Connect to the test whose port is in the query string."""
+    return Wire(parameter(environ, "wire"))
 
 
 # ---- requests -------------------------------------------------------------------------------
@@ -126,8 +107,8 @@ def lines(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[b
 @route("/asked-for")
 def asked_for(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     """Read the body only when the test says so."""
-    wire = Wire(environ)
-    wire.tell("called")
+    wire = wire_of(environ)
+    wire.say("called")
     wire.wait_for("read")
     body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     wire.close()
@@ -145,17 +126,17 @@ def refuses_body(environ: "WSGIEnvironment", start_response: "StartResponse") ->
 @route("/upload")
 def upload(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     """Tell the test when the first bytes of the body were read and how reading ended."""
-    wire = Wire(environ)
+    wire = wire_of(environ)
     stream = environ["wsgi.input"]
-    wire.tell(f"first {len(stream.read(1))}")
+    wire.say(f"first {len(stream.read(1))}")
     try:
         while stream.read(PIECE):
             pass
     except bridge.ClientDisconnected as error:
-        wire.tell(f"ClientDisconnected, an OSError: {isinstance(error, OSError)}")
+        wire.say(f"ClientDisconnected, an OSError: {isinstance(error, OSError)}")
         raise
     else:
-        wire.tell("end of body")
+        wire.say("end of body")
     finally:
         wire.close()
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -261,9 +242,9 @@ def meets(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[b
 def streams(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     """The second chunk is not made before the test says so."""
     start_response("200 OK", [("Content-Type", "text/plain")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     yield b"first "
-    wire.tell("first chunk taken")
+    wire.say("first chunk taken")
     wire.wait_for("go on")
     wire.close()
     yield b"second"
@@ -273,9 +254,9 @@ def streams(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iter
 def streams_by_write(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     """As /streams, but by write()."""
     write = start_response("200 OK", [("Content-Type", "text/plain")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     write(b"first ")
-    wire.tell("first chunk taken")
+    wire.say("first chunk taken")
     wire.wait_for("go on")
     wire.close()
     write(b"second")
@@ -299,26 +280,26 @@ class Endless:
     def close(self) -> None:
         self._closed += 1
         where = "same thread" if threading.get_ident() == self._thread else "other thread"
-        self._wire.tell(f"close {self._closed}, {where}")
+        self._wire.say(f"close {self._closed}, {where}")
 
 
 @route("/endless")
 def endless(environ: "WSGIEnvironment", start_response: "StartResponse") -> Endless:
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return Endless(Wire(environ))
+    return Endless(wire_of(environ))
 
 
 @route("/endless-generator")
 def endless_generator(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     yield b"first"
     wire.wait_for("client left")
     try:
         while True:
             yield b"x" * 1024
     except GeneratorExit:
-        wire.tell("GeneratorExit")
+        wire.say("GeneratorExit")
         raise
     finally:
         wire.close()
@@ -327,14 +308,14 @@ def endless_generator(environ: "WSGIEnvironment", start_response: "StartResponse
 @route("/endless-by-write")
 def endless_by_write(environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
     write = start_response("200 OK", [("Content-Type", "text/plain")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     write(b"first")
     wire.wait_for("client left")
     try:
         while True:
             write(b"x" * 1024)
     except bridge.ClientDisconnected:
-        wire.tell("ClientDisconnected")
+        wire.say("ClientDisconnected")
         raise
     finally:
         wire.close()
@@ -344,11 +325,11 @@ def endless_by_write(environ: "WSGIEnvironment", start_response: "StartResponse"
 def counted(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     """A long body; the test is told how many bytes were handed over, chunk by chunk."""
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     produced = 0
     for _ in range(int(parameter(environ, "chunks"))):
         produced += PIECE
-        wire.tell(str(produced))
+        wire.say(str(produced))
         yield b"x" * PIECE
     wire.close()
 
@@ -388,7 +369,7 @@ def interrupts(environ: "WSGIEnvironment", start_response: "StartResponse") -> l
 def breaks_off(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     """Fail after the test has got the first chunk, so the headers are out for certain."""
     start_response("200 OK", [("Content-Type", "text/plain")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     yield b"first"
     wire.wait_for("fail")
     wire.close()
@@ -398,7 +379,7 @@ def breaks_off(environ: "WSGIEnvironment", start_response: "StartResponse") -> I
 @route("/breaks-off-with-length")
 def breaks_off_with_length(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     yield b"first"
     wire.wait_for("fail")
     wire.close()
@@ -409,7 +390,7 @@ def breaks_off_with_length(environ: "WSGIEnvironment", start_response: "StartRes
 def ends_early(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     """No error, but fewer bytes than declared, which shows only after the headers are out."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     yield b"first"
     wire.wait_for("fail")
     wire.close()
@@ -419,7 +400,7 @@ def ends_early(environ: "WSGIEnvironment", start_response: "StartResponse") -> I
 def breaks_off_with_exc_info(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterator[bytes]:
     """start_response with exc_info once headers are out has to raise exc_info (PEP 3333)."""
     start_response("200 OK", [("Content-Type", "text/plain")])
-    wire = Wire(environ)
+    wire = wire_of(environ)
     yield b"first"
     wire.wait_for("fail")
     try:
@@ -428,9 +409,9 @@ def breaks_off_with_exc_info(environ: "WSGIEnvironment", start_response: "StartR
         try:
             start_response("500 Oh", [], sys.exc_info())
         except LookupError:
-            wire.tell("raised")
+            wire.say("raised")
             raise
-        wire.tell("not raised")
+        wire.say("not raised")
     finally:
         wire.close()
 

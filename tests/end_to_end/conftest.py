@@ -1,43 +1,30 @@
 """Every end-to-end test runs once for each ASGI server and each HTTP version that it speaks."""
 
-import re
-import signal
 import socket
 import ssl
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import FrameType
 
 import httpx
 import pytest
 
+from compat_matrix.client import RawClient
 from compat_matrix.servers import RECIPES, Recipe, RunningServer, start
+from compat_matrix.wire import TIMEOUT, Wire
+from tests.server_logs import LEFT_BEHIND, SERVER, ended_in_order, pytest_configure, pytest_runtest_makereport
 
 from .known import KNOWN
-from .raw_client import RawClient
-from .wire import TIMEOUT, Wire
+
+# A fixture and hooks of this folder.
+__all__ = ["ended_in_order", "pytest_configure", "pytest_runtest_makereport"]
 
 ASGI_RECIPES = [recipe for recipe in RECIPES.values() if recipe.interface == "asgi"]
-
-# What CPython and asyncio write when something was left lying about.
-_LEFT_BEHIND = re.compile(
-    r"Exception ignored|never awaited|never retrieved|Task was destroyed|ResourceWarning|RuntimeWarning"
-)
 
 # Nothing here speaks TLS, and a context of its own would cost each client 20 ms.
 _TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 RECEIVE_BUFFER = 32_768  # bytes; the kernel doubles it
-
-_SERVER = pytest.StashKey[RunningServer]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of this folder."""
-    config.addinivalue_line(
-        "markers", "where(**facts): only for servers whose recipe has these facts (Recipe's attributes)"
-    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -63,27 +50,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 )
             )
     metafunc.parametrize("recipe,http_version" if by_version else "recipe", cases)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the server wrote next to the failure."""
-    report = yield
-    if report.failed and _SERVER in item.stash:
-        report.sections.append(("log of the server", item.stash[_SERVER].log()[-10_000:]))
-    return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _ended_in_order() -> Iterator[None]:
-    """End the servers when the test run is ended by SIGTERM: by default that skips every teardown."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        pytest.exit(f"signal {number}")
-
-    before = signal.signal(signal.SIGTERM, leave)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 class Servers:
@@ -161,10 +127,10 @@ def start_server(recipe: Recipe, *extra: str) -> AbstractContextManager[RunningS
 
 
 def _watched(request: pytest.FixtureRequest, running: RunningServer) -> Iterator[RunningServer]:
-    request.node.stash[_SERVER] = running
+    request.node.stash[SERVER] = running
     before = len(running.log())
     yield running
-    assert not _LEFT_BEHIND.findall(running.log()[before:])
+    assert not LEFT_BEHIND.findall(running.log()[before:])
 
 
 @pytest.fixture

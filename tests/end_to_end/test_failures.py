@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from .raw_client import RawClient
-from .wire import Wire
+from compat_matrix.client import RawClient
+from compat_matrix.wire import Wire
 
 
 @pytest.mark.parametrize(

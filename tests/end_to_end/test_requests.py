@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from compat_matrix.client import RawClient
 from compat_matrix.servers import RunningServer
+from compat_matrix.wire import Wire
 
 from .h2_client import H2Client
-from .raw_client import RawClient
-from .wire import Wire
 
 
 def test_query_string_arrives_undecoded(client: httpx.Client) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from compat_matrix.client import RawClient
 from compat_matrix.servers import RunningServer
-
-from .raw_client import RawClient
 
 
 def test_status_headers_and_body_arrive(client: httpx.Client) -> None:

@@ -2,10 +2,9 @@
 
 import pytest
 
+from compat_matrix.client import RawClient
 from compat_matrix.servers import RunningServer
-
-from .raw_client import RawClient
-from .wire import Wire
+from compat_matrix.wire import Wire
 
 
 @pytest.mark.where(graceful_stop=True)

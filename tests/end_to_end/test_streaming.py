@@ -5,10 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from compat_matrix.client import RawClient
 from compat_matrix.servers import RunningServer
-
-from .raw_client import RawClient
-from .wire import Wire
+from compat_matrix.wire import Wire
 
 CHUNK = 65_536  # bytes, of /counted
 CHUNKS = 256

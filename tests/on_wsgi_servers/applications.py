@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import parse_qs
 
@@ -18,6 +17,7 @@ import uvloop
 from anyio.streams.memory import MemoryObjectSendStream
 
 import bridge
+from compat_matrix.apps.support import AsyncWire
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -50,39 +50,9 @@ def parameter(scope: Scope, name: str) -> str:
     return parse_qs(query.decode())[name][0]
 
 
-class Wire:
-    """The application's end of the line to the test (``tests/end_to_end/wire.py``); its port is in the query string.
-
-    It goes past the bridge and the server, so it works while they are being torn down.
-    """
-
-    def __init__(self, scope: Scope) -> None:
-        self._port = int(parameter(scope, "wire"))
-        self._heard = b""
-
-    async def tell(self, words: str) -> None:
-        # Also in a task that is being cancelled: what it says then is what the tests want to know.
-        with anyio.CancelScope(shield=True), anyio.fail_after(TIMEOUT):
-            await self._stream.send(words.encode() + b"\n")
-
-    async def wait_for(self, words: str) -> None:
-        with anyio.fail_after(TIMEOUT):
-            while b"\n" not in self._heard:
-                self._heard += await self._stream.receive()
-        heard, _, self._heard = self._heard.partition(b"\n")
-        if heard.decode() != words:
-            raise RuntimeError(f"the test said {heard!r}, the application waited for {words!r}")
-
-    async def __aenter__(self) -> "Wire":
-        with anyio.fail_after(TIMEOUT):
-            self._stream = await anyio.connect_tcp("127.0.0.1", self._port)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with anyio.CancelScope(shield=True):
-            await self._stream.aclose()
+def wire_of(scope: Scope) -> AsyncWire:
+    """Connect to the test whose port is in the query string."""
+    return AsyncWire(parameter(scope, "wire"))
 
 
 async def start(send: Send, status: int = 200, *headers: tuple[bytes, bytes]) -> None:
@@ -136,8 +106,8 @@ async def environ(scope: Scope, receive: Receive, send: Send) -> None:
 @route("/held")
 async def held(scope: Scope, receive: Receive, send: Send) -> None:
     """The same, when the test says so."""
-    async with Wire(scope) as wire:
-        await wire.tell("called")
+    async with wire_of(scope) as wire:
+        await wire.say("called")
         await wire.wait_for("go on")
     await report(scope, receive, send)
 
@@ -162,8 +132,8 @@ async def digest(scope: Scope, receive: Receive, send: Send) -> None:
 @route("/asked-for")
 async def asked_for(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the body only when the test says so."""
-    async with Wire(scope) as wire:
-        await wire.tell("called")
+    async with wire_of(scope) as wire:
+        await wire.say("called")
         await wire.wait_for("read")
         message = await receive()
     await respond(send, message["body"])
@@ -190,12 +160,12 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     """Tell the test when the body began to arrive and how it ended."""
     global _uploads
     _uploads += 1
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         message = await receive()
-        await wire.tell("begun")
+        await wire.say("begun")
         while message["type"] == "http.request" and message.get("more_body"):
             message = await receive()
-        await wire.tell(message["type"])
+        await wire.say(message["type"])
         await wire.wait_for("answer")
     await respond(send, b"received")
 
@@ -208,8 +178,8 @@ async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
         while message["type"] == "http.request" and message["more_body"]:
             message = await receive()
     if scope["query_string"]:
-        async with Wire(scope) as wire:
-            await wire.tell("gave up")
+        async with wire_of(scope) as wire:
+            await wire.say("gave up")
     await start(send, 408, (b"content-length", b"8"))
     await chunk(send, b"too slow", last=True)
 
@@ -282,7 +252,7 @@ async def file(scope: Scope, receive: Receive, send: Send) -> None:
 @route("/hints")
 async def hints(scope: Scope, receive: Receive, send: Send) -> None:
     """Hint, and respond when the test says so."""
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
         await wire.wait_for("go on")
     await respond(send, b"hello")
@@ -306,8 +276,8 @@ async def forgotten() -> None:
 @route("/streams")
 async def streams(scope: Scope, receive: Receive, send: Send) -> None:
     """Each next chunk is not made before the test says so."""
-    async with Wire(scope) as wire:
-        await wire.tell("called")
+    async with wire_of(scope) as wire:
+        await wire.say("called")
         await wire.wait_for("start")
         await start(send)
         for body in (b"first ", b"second "):
@@ -333,18 +303,18 @@ async def answers_while_reading(scope: Scope, receive: Receive, send: Send) -> N
 async def works_on(scope: Scope, receive: Receive, send: Send) -> None:
     """Go on after the last message until the test has the whole response."""
     length = [(b"content-length", b"10")] if parameter(scope, "length") == "declared" else []
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         await start(send, 200, *length)
         await chunk(send, b"hello")
         await chunk(send, b"hello", last=True)
         await wire.wait_for("response is here")
-        await wire.tell("worked on")
+        await wire.say("worked on")
 
 
 @route("/endless")
 async def endless(scope: Scope, receive: Receive, send: Send) -> None:
     """Send until it fails."""
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         try:
             await start(send)
             await chunk(send, b"first")
@@ -352,16 +322,16 @@ async def endless(scope: Scope, receive: Receive, send: Send) -> None:
             while True:
                 await chunk(send, b"x" * PIECE)
         except OSError:
-            await wire.tell("OSError")
+            await wire.say("OSError")
             raise
         finally:
-            await wire.tell("finally")
+            await wire.say("finally")
 
 
 @route("/watches")
 async def watches(scope: Scope, receive: Receive, send: Send) -> None:
     """Send until receive() says that the client has gone, as frameworks without ``spec_version`` 2.4 do."""
-    async with Wire(scope) as wire, anyio.create_task_group() as tasks:
+    async with wire_of(scope) as wire, anyio.create_task_group() as tasks:
 
         async def stream() -> None:
             await start(send)
@@ -378,10 +348,10 @@ async def watches(scope: Scope, receive: Receive, send: Send) -> None:
             message = await receive()
             while message["type"] == "http.request":
                 message = await receive()
-            await wire.tell(message["type"])
+            await wire.say(message["type"])
             tasks.cancel_scope.cancel()
         finally:
-            await wire.tell("finally")
+            await wire.say("finally")
 
 
 # ---- exchanges that run at the same time ----------------------------------------------------
@@ -393,8 +363,8 @@ _awaited: dict[str, anyio.Event] = {}
 async def waits(scope: Scope, receive: Receive, send: Send) -> None:
     """Wait for the exchange at /wakes with the same key."""
     event = _awaited[parameter(scope, "key")] = anyio.Event()
-    async with Wire(scope) as wire:
-        await wire.tell("waiting")
+    async with wire_of(scope) as wire:
+        await wire.say("waiting")
     with anyio.fail_after(TIMEOUT):
         await event.wait()
     await respond(send, b"woken")
@@ -451,7 +421,7 @@ async def returns_nothing(scope: Scope, receive: Receive, send: Send) -> None:
 @route("/breaks-off")
 async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
     """Fail after the test has got the first chunk, so the headers are out for certain."""
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         await start(send)
         await chunk(send, b"first")
         await wire.wait_for("fail")
@@ -460,7 +430,7 @@ async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
 
 @route("/breaks-off-with-length")
 async def breaks_off_with_length(scope: Scope, receive: Receive, send: Send) -> None:
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         await start(send, 200, (b"content-length", b"100"))
         await chunk(send, b"first")
         await wire.wait_for("fail")
@@ -470,7 +440,7 @@ async def breaks_off_with_length(scope: Scope, receive: Receive, send: Send) -> 
 @route("/ends-early")
 async def ends_early(scope: Scope, receive: Receive, send: Send) -> None:
     """No error, but fewer bytes than declared, which shows only after the headers are out."""
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         await start(send, 200, (b"content-length", b"100"))
         await chunk(send, b"first")
         await wire.wait_for("fail")
@@ -480,7 +450,7 @@ async def ends_early(scope: Scope, receive: Receive, send: Send) -> None:
 @route("/never-ends")
 async def never_ends(scope: Scope, receive: Receive, send: Send) -> None:
     """Return without the last message."""
-    async with Wire(scope) as wire:
+    async with wire_of(scope) as wire:
         await start(send, 200, (b"content-length", b"100"))
         await chunk(send, b"first")
         await wire.wait_for("fail")

@@ -1,8 +1,8 @@
 """An HTTP client for one server below one mount: a connection for each request. Knows no test."""
 
+from compat_matrix.client import RawClient, Response
 from compat_matrix.servers import RunningServer
-from tests.end_to_end.raw_client import RawClient, Response
-from tests.end_to_end.wire import TIMEOUT
+from compat_matrix.wire import TIMEOUT
 
 
 class Client:

@@ -1,20 +1,21 @@
 """Each test runs once for every WSGI server and, where it asks for a mode, for every way to run the event loop."""
 
-import re
-import signal
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
 from compat_matrix.servers import RECIPES, Recipe, RunningServer, start
-from tests.end_to_end.wire import TIMEOUT, Wire
+from compat_matrix.wire import TIMEOUT, Wire
+from tests.server_logs import LEFT_BEHIND, SERVER, ended_in_order, pytest_configure, pytest_runtest_makereport
 
 from .client import Client
 from .known import KNOWN
+
+# A fixture and hooks of this folder.
+__all__ = ["ended_in_order", "pytest_configure", "pytest_runtest_makereport"]
 
 WSGI_RECIPES = [recipe for recipe in RECIPES.values() if recipe.interface == "wsgi"]
 
@@ -24,20 +25,6 @@ TRIO_MODES = ("trio-request", "trio-shared")
 WITH_TRIO = {"gunicorn-gthread", "waitress"}
 
 STARTING = 2  # servers that start at the same time, while the first tests run
-
-# What CPython and asyncio write when something was left lying about.
-_LEFT_BEHIND = re.compile(
-    r"Exception ignored|never awaited|never retrieved|Task was destroyed|ResourceWarning|RuntimeWarning"
-)
-
-_SERVER = pytest.StashKey[RunningServer]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of this folder."""
-    config.addinivalue_line(
-        "markers", "where(**facts): only for servers whose recipe has these facts (Recipe's attributes)"
-    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -63,27 +50,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         else:
             cases.append(pytest.param(recipe, id=recipe.name, marks=marks))
     metafunc.parametrize("recipe,mode" if by_mode else "recipe", cases)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the server wrote next to the failure."""
-    report = yield
-    if report.failed and _SERVER in item.stash:
-        report.sections.append(("log of the server", item.stash[_SERVER].log()[-10_000:]))
-    return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _ended_in_order() -> Iterator[None]:
-    """End the servers when the test run is ended by SIGTERM: by default that skips every teardown."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        pytest.exit(f"signal {number}")
-
-    before = signal.signal(signal.SIGTERM, leave)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 class Servers:
@@ -180,13 +146,13 @@ def start_server(recipe: Recipe, *extra: str, module: str = "applications") -> A
 
 
 def _watched(request: pytest.FixtureRequest, running: RunningServer) -> Iterator[RunningServer]:
-    request.node.stash[_SERVER] = running
+    request.node.stash[SERVER] = running
     before = len(running.log())
     yield running
     log = running.log()[before:]
     if noise := running.recipe.own_noise:
         log = noise.sub("", log)
-    assert not _LEFT_BEHIND.findall(log)
+    assert not LEFT_BEHIND.findall(log)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Each entry is a strict expected failure: the test turns red as soon as the serve
 from dataclasses import dataclass
 
 from compat_matrix.servers import RECIPES
-from tests.end_to_end.wire import TIMEOUT
+from compat_matrix.wire import TIMEOUT
 
 
 @dataclass(frozen=True)

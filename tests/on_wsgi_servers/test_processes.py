@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from compat_matrix.servers import Recipe, RunningServer
-from tests.end_to_end.wire import TIMEOUT, Wire
+from compat_matrix.wire import TIMEOUT, Wire
 
 from .applications import PIECE
 from .client import Client

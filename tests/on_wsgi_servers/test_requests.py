@@ -7,8 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from tests.end_to_end.raw_client import RawClient
-from tests.end_to_end.wire import Wire
+from compat_matrix.client import RawClient
+from compat_matrix.wire import Wire
 
 from .client import Client
 

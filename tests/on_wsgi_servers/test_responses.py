@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.raw_client import RawClient, Response
-from tests.end_to_end.wire import Wire
+from compat_matrix.client import RawClient, Response
+from compat_matrix.wire import Wire
 
 from .applications import PIECE
 from .client import Client
