@@ -34,7 +34,17 @@ _GRANIAN_CUT = "granian ends a chunked body that was cut like a complete one: re
 # Twisted's wsgi.input ends where the body does, but only its class says so, and the validators stand before it.
 _TWISTED_HIDDEN = "nothing in Twisted's environ but the class of wsgi.input says that it ends, and validators hide that"
 
+# litestar/logging/standard.py, QueueListenerHandler; uWSGI forks after the import, and a thread is left behind by that.
+_LITESTAR_THREAD = "Litestar logs through a thread that it starts at import, before uWSGI forks"
+
+# twisted/web/wsgi.py, _WSGIResponse.run(), logs a Failure; granian formats the exception itself.
+_WITHOUT_CAUSE = "the server logs an exception without its cause, and Litestar raises one of its own from it"
+
 KNOWN: tuple[Known, ...] = (
+    Known("http.failure.logged", _LITESTAR_THREAD, app="litestar", server="uwsgi"),
+    Known("http.failure.logged", _LITESTAR_THREAD, app="litestar", server="uwsgi-processes"),
+    Known("http.response.truncated.logged", _WITHOUT_CAUSE, app="litestar", server="granian-wsgi"),
+    Known("http.response.truncated.logged", _WITHOUT_CAUSE, app="litestar", server="twisted"),
     Known("validators.chunked", _TWISTED_HIDDEN, server="twisted"),
     Known("http.upload.cut.chunked", _GRANIAN_CUT, server="granian-wsgi"),
     Known("http.upload.cut.in_chunk", _GRANIAN_CUT, server="granian-wsgi"),

@@ -81,6 +81,7 @@ APPS: dict[str, App] = {
             {
                 "sessions": "no sessions, and no signed cookies",
                 "mount": "Falcon routes by the full path, root_path included",
+                "early answer": "Falcon takes the first message of the body before it calls a responder",
                 **_NO_SLASH,
             },
         ),

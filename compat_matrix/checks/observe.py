@@ -12,12 +12,17 @@ from compat_matrix.site import Site
 OF_THE_SERVER = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 
 
+# RFC 9110, 15.4.5: what a 304 should not have. Quart sends it, Apache takes it away.
+_NOT_IN_304 = {*OF_THE_SERVER, "content-type"}
+
+
 def seen(response: Response) -> dict[str, Any]:
     """Return status, headers (sorted by name, values of one name in their order) and body of a response."""
+    left_out = _NOT_IN_304 if response.status == 304 else OF_THE_SERVER
     return {
         "status": response.status,
         "headers": sorted(
-            ([name, value] for name, value in response.headers if name not in OF_THE_SERVER), key=lambda pair: pair[0]
+            ([name, value] for name, value in response.headers if name not in left_out), key=lambda pair: pair[0]
         ),
         "body": response.body.decode("latin-1"),
         "complete": response.complete,
