@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compat_matrix import composition, known
+from compat_matrix.checks.registry import Failed, NotApplicable
 from compat_matrix.model import NATIVE, Adapter, App, Cell, Check, Evidence, Outcome, OutcomeName, Place
 from compat_matrix.servers import Recipe, ServerFailedError, start
 from compat_matrix.site import Site
@@ -32,7 +33,7 @@ class Observation:
     """What the server sent."""
 
     asked: bool = True
-    """False for a check that could not be asked there; *error* says why."""
+    """False for a check that could not be asked; *error* says why."""
 
 
 Oracle = Callable[[Check], Observation]
@@ -66,7 +67,7 @@ def run_cell(
     checks = list(checks)
     missing = app.missing() or recipe.missing() or (adapter.missing() if adapter else None)
     if missing:
-        return Cell(place, (), missing), {}
+        return Cell(place, (), missing, "missing"), {}
     observations: dict[str, Observation] = {}
     outcomes: list[Outcome] = []
     try:
@@ -74,14 +75,15 @@ def run_cell(
             site = Site(app, running, bridged=adapter is not None)
             for check in checks:
                 if stopped():
-                    return Cell(place, tuple(outcomes), "interrupted"), observations
+                    return Cell(place, tuple(outcomes), "interrupted", "interrupted"), observations
                 outcome = _run_check(check, site, place, oracle, observations)
                 outcomes.append(outcome)
                 progress(outcome)
                 if running.ended:
                     break
     except ServerFailedError as error:
-        return Cell(place, tuple(outcomes), f"the server did not start: {str(error)[:_KEPT]}"), observations
+        reason = f"the server did not start: {str(error)[:_KEPT]}"
+        return Cell(place, tuple(outcomes), reason, "not started"), observations
     gone = f"the server had ended after {outcomes[-1].check}" if outcomes else ""
     # Not silently left out: what a dead server could not be asked has failed.
     for check in checks[len(outcomes) :]:
@@ -99,6 +101,8 @@ def _run_check(
     site.begin()
     observation = observe(check, site)
     observations[check.id] = observation
+    if not observation.asked:
+        return Outcome(check.id, "n/a", observation.error, time.monotonic() - began)
     at_home = None if oracle is None else oracle(check)
     outcome, reason = judge(check, observation, at_home)
     if outcome != "n/a" and (entry := known.find(check.id, place)) is not None:
@@ -118,11 +122,12 @@ def observe(check: Check, site: Site) -> Observation:
     """Run a check once; what it raises becomes the observation's error."""
     try:
         value = check.run(site)
+    except NotApplicable as error:
+        return Observation(error=str(error), answer=site.received, asked=False)
+    except Failed as error:
+        return Observation(error=str(error), answer=site.received)
     except Exception as error:  # whatever a broken answer makes a check stumble over is a failure of the answer
-        text = str(error)
-        # Failed says what is wrong; of any other exception the name says more than its text.
-        named = text if type(error).__name__ == "Failed" else f"{type(error).__name__}: {text}"
-        return Observation(error=named, answer=site.received)
+        return Observation(error=f"{type(error).__name__}: {error}", answer=site.received)
     return Observation(value, answer=site.received)
 
 
@@ -135,6 +140,8 @@ def judge(check: Check, seen: Observation, at_home: Observation | None) -> tuple
     if at_home is not None and at_home.error:
         if seen.error:
             return "n/a", f"fails natively as well: {at_home.error}"
+        if check.kind == "oracle":
+            return "n/a", f"nothing to compare with: {at_home.error}"
         return "pass", ""
     if seen.error:
         return "fail", seen.error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +18,7 @@ from rich.text import Text
 from compat_matrix import adapters, reports, under_test
 from compat_matrix.apps import APPS
 from compat_matrix.checks import CHECKS, anywhere
-from compat_matrix.model import NATIVE, Cell, Check, Outcome, Place
+from compat_matrix.model import NATIVE, Cell, Check, Place
 from compat_matrix.plan import HOMES, QUICK_APPS, QUICK_SERVERS, Planned, plan
 from compat_matrix.results import SUBJECT, Results
 from compat_matrix.runner import run
@@ -124,7 +124,7 @@ def main(
             native, others = under_test.plan(app, server_names, chosen_adapters)
             if not others and NATIVE not in chosen_adapters:
                 raise _Refused(f"{target} speaks {app.interface.upper()}: it needs no adapter on these servers")
-            work = _Work(native, others, _chosen_checks(checks, found), anywhere.settled)
+            work = _Work(native, others, _chosen_checks(checks, found))
             status = work.show(console) if only_list else work.run(console, directory, jobs)
         for note in anywhere.notes(asked, standard):
             _say(console, f"note: {note}")
@@ -138,8 +138,6 @@ class _Work:
     native: Sequence[Planned]
     others: Sequence[Planned]
     checks: Sequence[Check]
-    settle: Callable[[Outcome], Outcome] = lambda outcome: outcome
-    """What becomes of an outcome before anybody is told."""
 
     def show(self, console: Console) -> int:
         """Print it, and do nothing."""
@@ -161,7 +159,6 @@ class _Work:
         with reports.terminal.Progress(console, len(planned), len(self.checks)) as progress:
 
             def on_cell(cell: Cell) -> None:
-                cell = replace(cell, outcomes=tuple(map(self.settle, cell.outcomes)))
                 results.cells.append(cell)
                 results.save(directory / "matrix.json")
                 progress.cell(cell)
@@ -171,7 +168,7 @@ class _Work:
                 self.others,
                 self.checks,
                 jobs,
-                lambda one, outcome: progress.outcome(one, self.settle(outcome)),
+                progress.outcome,
                 on_cell,
                 lambda: _say(console, "interrupted: waiting for the checks that run, and for their servers to end"),
             )

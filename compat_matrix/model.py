@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Interface: TypeAlias = Literal["wsgi", "asgi"]
 OutcomeName: TypeAlias = Literal["pass", "fail", "known", "n/a"]
+CellState: TypeAlias = Literal["run", "missing", "not started", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,11 @@ class Cell:
     place: Place
     outcomes: tuple[Outcome, ...]
     not_run: str = ""
-    """Why none of the checks could run: the server is not installed, or did not start. Empty when they ran."""
+    """Why not all of the checks have run; empty when they have."""
+
+    state: CellState = "run"
+    """*missing*: something is not installed. *not started*: the server was there and did not start. *interrupted*: the
+    run ended early; the outcomes up to then are there."""
 
     def count(self, outcome: OutcomeName) -> int:
         """How many checks came out like this."""

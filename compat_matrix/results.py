@@ -25,10 +25,6 @@ START = "server.start"
 
 START_MEANING = "The server starts."
 
-# How cells.py begins the reason of a cell that has not run; any other reason is that something is not installed.
-_INTERRUPTED = "interrupted"
-_NOT_STARTED = "the server did not start"
-
 _PACKAGES = (
     *("wsgi-asgi-bridge", "a2wsgi", "asgiref", "anyio", "uvicorn", "hypercorn", "daphne", "granian", "gunicorn"),
     *("waitress", "cheroot", "gevent", "eventlet", "twisted", "werkzeug", "uwsgi", "mod_wsgi", "flask", "django"),
@@ -37,19 +33,9 @@ _PACKAGES = (
 )
 
 
-def interrupted(cell: Cell) -> bool:
-    """Whether the run was interrupted while this cell ran; it has the outcomes up to then."""
-    return cell.not_run.startswith(_INTERRUPTED)
-
-
-def not_started(cell: Cell) -> bool:
-    """Whether the server was there but did not start."""
-    return cell.not_run.startswith(_NOT_STARTED)
-
-
 def outcomes(cell: Cell) -> tuple[Outcome, ...]:
     """Return the outcomes of a cell; a server that did not start is a failure of :data:`START`."""
-    if not not_started(cell):
+    if cell.state != "not started":
         return cell.outcomes
     reason, _, rest = cell.not_run.partition("\n")
     return (
@@ -244,6 +230,7 @@ def cells_of(document: Mapping[str, Any]) -> Iterable[Cell]:
                 for outcome in cell["outcomes"]
             ),
             cell["not_run"],
+            cell["state"],
         )
 
 
@@ -256,6 +243,7 @@ def _in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
 def _cell(cell: Cell) -> dict[str, Any]:
     return {
         **asdict(cell.place),
+        "state": cell.state,
         "not_run": cell.not_run,
         "outcomes": [_outcome(outcome) for outcome in cell.outcomes],
     }

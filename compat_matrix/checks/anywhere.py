@@ -11,16 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias
 
 from compat_matrix.checks.observe import OF_THE_SERVER
-from compat_matrix.checks.registry import Failed, expect
+from compat_matrix.checks.registry import Failed, NotApplicable, expect
 from compat_matrix.client import RawClient, Response
 from compat_matrix.composition import CHECKED, COMPLAINTS
-from compat_matrix.model import App, Check, Outcome
+from compat_matrix.model import App, Check
 from compat_matrix.servers import RunningServer
 from compat_matrix.site import Site, head
 
@@ -43,24 +43,6 @@ _ODD_LINES: Final = (
     f"X-Long: {'0123456789' * 200}",
 )
 _METHOD: Final = "PROPFIND"  # registered, so that no server's parser refuses it, and few applications know it
-
-
-# -- outcomes ---------------------------------------------------------------------------------------------------------
-
-_UNASKED: Final = "n/a: "  # how a reason begins that settled() makes an outcome of
-
-
-def _unasked(reason: str) -> Failed:
-    return Failed(_UNASKED + reason)
-
-
-def settled(outcome: Outcome) -> Outcome:
-    """Make "n/a" of the outcome of a check that has found out while it ran that there is nothing to compare."""
-    # At the beginning only: what follows may be the application's words.
-    for prefix in (_UNASKED, f"fails natively as well: {_UNASKED}"):
-        if outcome.outcome in ("fail", "n/a") and outcome.reason.startswith(prefix):
-            return replace(outcome, outcome="n/a", reason=outcome.reason.removeprefix(prefix), evidence=None)
-    return outcome
 
 
 # -- what the application answers at home -----------------------------------------------------------------------------
@@ -130,7 +112,7 @@ def _compare(check: str, standard: Standard, question: Callable[[Site], Answers]
         # Twice: what the first request of a process is answered, the second may not be.
         natives = [home, *(standard.ask(question) for _ in range(2))]
     except (OSError, EOFError, Failed) as error:
-        raise _unasked(f"not comparable: asked natively once more, it gave no answer: {error}") from error
+        raise NotApplicable(f"not comparable: asked natively once more, it gave no answer: {error}") from error
     return _steady(natives, got)
 
 
@@ -145,7 +127,7 @@ def _steady(natives: Sequence[Answers], got: Answers) -> Answers:
     if unsteady and result == natives[0]:
         name, (one, other) = next(iter(unsteady.items()))
         what = f"{name}: {_short(one)} and {_short(other)}"
-        raise _unasked(f"not comparable: two native answers differ: {what}; the rest is the same")
+        raise NotApplicable(f"not comparable: two native answers differ: {what}; the rest is the same")
     return result
 
 
@@ -317,7 +299,7 @@ def _conditional(page: _Page, site: Site) -> Answers:
         values = first.all(name)
         answers.append(_seen(_ask(site, "GET", page.path, f"{asks}: {values[0]}")) if values else None)
     if answers == [None, None]:
-        raise _unasked("the answer has neither an ETag nor a Last-Modified")
+        raise NotApplicable("the answer has neither an ETag nor a Last-Modified")
     return answers
 
 
@@ -350,7 +332,7 @@ def _bare(page: _Page, site: Site) -> None:
         response = _exchange(client, head("HEAD", page.path, "Connection: close"), "HEAD")
         # A failure's page may be the server's.
         if not site.recipe.ends_head and (response.status >= 500 or not response.all("content-length")):
-            raise _unasked(f"{site.recipe.name} itself sends something after HEAD where the length is unknown")
+            raise NotApplicable(f"{site.recipe.name} itself sends something after HEAD where the length is unknown")
         expect("nothing follows the header section", client.ended(), True)
 
 

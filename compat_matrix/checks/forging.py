@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compat_matrix.checks.answers import chunked, header, listed, still_serves, told
-from compat_matrix.checks.registry import Failed, contract, expect
+from compat_matrix.checks.registry import Failed, NotApplicable, contract, expect
 from compat_matrix.client import Response
 from compat_matrix.site import Site, head
 
@@ -69,7 +69,8 @@ def underscore_content_with_body(site: Site) -> None:
 def proxy(site: Site) -> None:
     """Proxy does not become HTTP_PROXY, which HTTP clients obey."""
     if not site.bridged:
-        return  # WSGI servers hand it on, all of them; who makes an environ anew has no reason to
+        # Who makes an environ anew has no reason to.
+        raise NotApplicable("WSGI servers hand Proxy on, all of them")
     expect("proxy", header(told(site, "GET", "/echo", "Proxy: http://evil.test"), "proxy"), [])
 
 

@@ -16,6 +16,10 @@ class Failed(AssertionError):
     """A behaviour is not as it has to be; the message says what came instead."""
 
 
+class NotApplicable(Exception):
+    """A check finds that it cannot be asked here; the message says why."""
+
+
 def _register(
     kind: Literal["oracle", "contract"],
     id: str,

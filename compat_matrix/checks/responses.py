@@ -17,7 +17,7 @@ from compat_matrix.checks.answers import (
     whole,
 )
 from compat_matrix.checks.observe import asked, seen
-from compat_matrix.checks.registry import Failed, contract, expect, oracle
+from compat_matrix.checks.registry import Failed, NotApplicable, contract, expect, oracle
 from compat_matrix.client import Response
 from compat_matrix.site import Site, head
 
@@ -513,7 +513,7 @@ def asynchronous(site: Site) -> None:
 def context(site: Site) -> None:
     """What a view sets in a context variable, no other request sees, on the same connection or another."""
     if not site.bridged and site.recipe.interface == "wsgi":
-        return  # the contexts there are those of the server's threads, and nobody promises more
+        raise NotApplicable("the contexts on a WSGI server are those of its threads, and nobody promises more")
     expected = [{"before": "unset", "after": value} for value in ("a", "b", "c", "d")]
     expect("first", told(site, "GET", "/context?value=a"), expected[0])
     with site.connect() as client:

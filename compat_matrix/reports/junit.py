@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 from compat_matrix.model import Cell, Evidence, Outcome
-from compat_matrix.results import Results, not_started
+from compat_matrix.results import SUBJECT, Results
 
 # What XML 1.0 has no way to write, and the carriage returns that a parser would turn into line feeds (those
 # before a line feed are no loss).
@@ -29,12 +29,15 @@ def _suite(cell: Cell, began: str) -> ElementTree.Element:
     place = cell.place
     name = escape(f"{place.app} on {place.server}, {place.adapter}")
     suite = ElementTree.Element("testsuite", name=name)
+    # What others fail is for comparison: a report is red where the command's exit status is 1.
+    judged = place.adapter == SUBJECT
     for outcome in cell.outcomes:
-        suite.append(_case(name, outcome))
+        suite.append(_case(name, outcome, "failure" if judged else "skipped"))
     if cell.not_run:
         # Its message is one line; the server's log, if it did not start, is the text.
         case = ElementTree.SubElement(suite, "testcase", classname=name, name="the cell", time="0.000")
-        _verdict(case, "error" if not_started(cell) else "skipped", cell.not_run.partition("\n")[0], cell.not_run)
+        tag = "error" if cell.state == "not started" and judged else "skipped"
+        _verdict(case, tag, cell.not_run.partition("\n")[0], cell.not_run)
     suite.set("tests", str(len(suite)))
     for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(count, str(len(suite.findall(f"testcase/{tag}"))))
@@ -43,10 +46,10 @@ def _suite(cell: Cell, began: str) -> ElementTree.Element:
     return suite
 
 
-def _case(suite: str, outcome: Outcome) -> ElementTree.Element:
+def _case(suite: str, outcome: Outcome, failure: str) -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname=suite, name=escape(outcome.check), time=f"{outcome.seconds:.3f}")
     if outcome.outcome == "fail":
-        _verdict(case, "failure", outcome.reason, _text(outcome.reason, outcome.evidence))
+        _verdict(case, failure, outcome.reason, _text(outcome.reason, outcome.evidence))
     elif outcome.outcome == "known":
         _verdict(case, "skipped", f"known: {outcome.reason}", _text(outcome.reason, outcome.evidence))
     elif outcome.outcome == "n/a":

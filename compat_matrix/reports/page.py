@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compat_matrix.model import NATIVE, Cell, Evidence, Outcome
-from compat_matrix.results import START, START_MEANING, SUBJECT, Results, interrupted, not_started, outcomes
+from compat_matrix.results import START, START_MEANING, SUBJECT, Results, outcomes
 
 # Characters of the page that evidence may fill. The bridge's comes first; where a peer's has no room left, the page
 # says so, and matrix.json has it. A guess: a browser opens twice as much without being noticed.
@@ -81,7 +81,7 @@ def _document(results: Results, evidence: int) -> dict[str, Any]:
         {"id": check.id, "kind": check.kind, "meaning": check.meaning, "clause": check.clause}
         for check in results.checks
     ]
-    if any(not_started(cell) for cell in results.cells):
+    if any(cell.state == "not started" for cell in results.cells):
         checks.append({"id": START, "kind": "contract", "meaning": START_MEANING, "clause": ""})
     numbers = {check["id"]: number for number, check in enumerate(checks)}
     room = evidence
@@ -132,7 +132,7 @@ def _cell(cell: Cell, numbers: dict[str, int], texts: _Texts, room: int) -> tupl
     if details:
         facts["details"] = details
     if cell.not_run:
-        facts["state"] = "interrupted" if interrupted(cell) else "not started" if not_started(cell) else "missing"
+        facts["state"] = cell.state
         facts["why"] = texts.add(cell.not_run.partition("\n")[0])
     return facts, room
 

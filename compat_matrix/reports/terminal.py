@@ -18,7 +18,7 @@ from rich.text import Text
 
 from compat_matrix.model import NATIVE, Adapter, App, Cell, Check, Outcome, Place
 from compat_matrix.plan import Planned
-from compat_matrix.results import START, START_MEANING, SUBJECT, Results, Tally, interrupted, not_started, outcomes
+from compat_matrix.results import START, START_MEANING, SUBJECT, Results, Tally, outcomes
 from compat_matrix.servers import Recipe
 
 # Control characters, and those that change the direction of the text after them.
@@ -215,7 +215,7 @@ def _entry(console: Console, cell: Cell) -> Text:
     tally = Tally.of([cell])
     if cell.not_run and not tally.run:
         return Text(signs.not_run, _ASIDE)
-    if not_started(cell):
+    if cell.state == "not started":
         return Text(f"{signs.failed} start", _BAD)
     figure = f"{tally.passed}/{tally.run}"
     if tally.failed:
@@ -259,7 +259,9 @@ def _figure(tally: Tally) -> str:
 
 
 def _show_not_run(console: Console, results: Results) -> None:
-    reasons = Counter(_first_line(cell.not_run) for cell in results.cells if cell.not_run and not not_started(cell))
+    reasons = Counter(
+        _first_line(cell.not_run) for cell in results.cells if cell.not_run and cell.state != "not started"
+    )
     for reason, count in reasons.items():
         console.print(Text(_plain(console, f"{_plural(count, 'cell')} not run: {reason}"), _ASIDE))
     if reasons:
@@ -290,7 +292,7 @@ def _word(cell: Cell, tally: Tally) -> str:
 
 
 def _summary(cell: Cell, tally: Tally) -> str:
-    if not_started(cell) or (cell.not_run and not cell.outcomes):
+    if cell.state == "not started" or (cell.not_run and not cell.outcomes):
         return _first_line(cell.not_run)
     parts = [f"{tally.passed} of {tally.run} passed"]
     parts += [
@@ -298,7 +300,7 @@ def _summary(cell: Cell, tally: Tally) -> str:
         for count, name in ((tally.failed, "failed"), (tally.known, "known"), (tally.not_applicable, "n/a"))
         if count
     ]
-    if interrupted(cell):
+    if cell.state == "interrupted":
         parts.append("interrupted")
     failed = [outcome.check for outcome in outcomes(cell) if outcome.outcome == "fail"]
     return ", ".join(parts) + (f" ({', '.join(failed[:3])}{', ...' * (len(failed) > 3)})" if failed else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from compat_matrix.model import NATIVE, Cell, Check, Evidence, Interface, Outcome, OutcomeName, Place
+from compat_matrix.model import NATIVE, Cell, CellState, Check, Evidence, Interface, Outcome, OutcomeName, Place
 from compat_matrix.results import Environment, Results
 
 HOSTILE = (
@@ -52,7 +52,9 @@ def checks(count: int) -> tuple[Check, ...]:
     return tuple(made)
 
 
-def cell(app: str, server: str, adapter: str, *found: Outcome | OutcomeName, not_run: str = "") -> Cell:
+def cell(
+    app: str, server: str, adapter: str, *found: Outcome | OutcomeName, not_run: str = "", state: CellState = "run"
+) -> Cell:
     """Return a cell with an outcome for each check in turn."""
     asked = checks(len(found))
     return Cell(
@@ -62,6 +64,7 @@ def cell(app: str, server: str, adapter: str, *found: Outcome | OutcomeName, not
             for check, one in zip(asked, found, strict=True)
         ),
         not_run,
+        state,
     )
 
 
@@ -89,14 +92,16 @@ def small(*, complete: bool = True) -> Results:
         cell("flask", "uvicorn-h11", "bridge", "pass", "pass", "pass", "n/a"),
         cell("flask", "daphne", "bridge", "pass", "known", "pass", "n/a"),
         cell("django", "uvicorn-h11", "bridge", "pass", hostile, "pass", "pass"),
-        cell("django", "daphne", "bridge", not_run="daphne needs 'daphne', which cannot be imported"),
-        cell("flask", "hypercorn-trio", "bridge", not_run=NOT_STARTED),
+        cell("django", "daphne", "bridge", not_run="daphne needs 'daphne', which cannot be imported", state="missing"),
+        cell("flask", "hypercorn-trio", "bridge", not_run=NOT_STARTED, state="not started"),
         cell("starlette", "waitress", "bridge", "pass", "pass", "pass", "pass"),
         cell("flask", "uvicorn-h11", "a2wsgi", "pass", "fail", "fail", "n/a"),
         cell("flask", "gunicorn-gthread", NATIVE, "pass", "pass", "pass", "n/a"),
     ]
     if not complete:
-        cells.append(cell("starlette", "gunicorn-gthread", "bridge", "pass", "pass", not_run="interrupted"))
+        cells.append(
+            cell("starlette", "gunicorn-gthread", "bridge", "pass", "pass", not_run="interrupted", state="interrupted")
+        )
     return Results(checks(4), "2026-03-01T10:20:30+00:00", cells, complete, ENVIRONMENT, APPS, SERVERS)
 
 

@@ -21,7 +21,7 @@ from compat_matrix import command, runner
 from compat_matrix.apps import APPS
 from compat_matrix.cells import Observation
 from compat_matrix.command import main
-from compat_matrix.model import NATIVE, Cell, Outcome, OutcomeName, Place
+from compat_matrix.model import NATIVE, Cell, CellState, Outcome, OutcomeName, Place
 from compat_matrix.plan import Planned
 from compat_matrix.results import Results
 from compat_matrix.servers import RECIPES, Recipe
@@ -115,9 +115,10 @@ def test_brackets_in_a_filter_stand_for_themselves(pattern: str, chosen: list[st
 # -- exit status ------------------------------------------------------------------------------------------------------
 
 
-def cell(adapter: str, *outcomes: OutcomeName, not_run: str = "") -> Cell:
+def cell(adapter: str, *outcomes: OutcomeName, not_run: str = "", state: CellState = "run") -> Cell:
     server = "gunicorn-gthread" if adapter == NATIVE else "uvicorn-h11"
-    return Cell(Place("flask", server, adapter), tuple(Outcome("http.response.text", one) for one in outcomes), not_run)
+    found = tuple(Outcome("http.response.text", one) for one in outcomes)
+    return Cell(Place("flask", server, adapter), found, not_run, state)
 
 
 HOME = cell(NATIVE, "pass")
@@ -129,18 +130,23 @@ HOME = cell(NATIVE, "pass")
         pytest.param([HOME, cell("bridge", "pass")], 0, "1 of 1 checks passed", id="pass"),
         pytest.param([HOME, cell("bridge", "fail")], 1, "1 failed", id="fail, also of a known failure that passes"),
         pytest.param([HOME, cell("bridge", "pass", "known", "n/a")], 0, "1 known", id="known"),
-        pytest.param([HOME, cell("bridge", not_run="the server did not start: x")], 1, "", id="did not start"),
+        pytest.param(
+            [HOME, cell("bridge", not_run="the server did not start: x", state="not started")],
+            1,
+            "",
+            id="did not start",
+        ),
         pytest.param([HOME, cell("bridge", "pass"), cell("a2wsgi", "fail")], 0, "", id="a peer fails"),
         pytest.param([cell(NATIVE, "fail"), cell("bridge", "pass")], 0, "", id="the native run fails"),
         pytest.param(
-            [HOME, cell("bridge", not_run="uvicorn is missing")],
+            [HOME, cell("bridge", not_run="uvicorn is missing", state="missing")],
             1,
             "nothing was checked: no cell could be run",
             id="nothing ran",
         ),
         pytest.param([HOME, cell("bridge", "n/a")], 1, "nothing was checked: no check is applicable", id="n/a"),
         pytest.param(
-            [cell(NATIVE, not_run="gunicorn is missing\nmore"), cell("bridge", "pass")],
+            [cell(NATIVE, not_run="gunicorn is missing\nmore", state="missing"), cell("bridge", "pass")],
             1,
             "flask could not be compared with its native run on gunicorn-gthread: gunicorn is missing\n",
             id="nothing to compare with",

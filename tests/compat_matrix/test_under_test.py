@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from compat_matrix import adapters, under_test
 from compat_matrix.checks import anywhere
-from compat_matrix.checks.registry import Failed
+from compat_matrix.checks.registry import NotApplicable
 from compat_matrix.command import main
-from compat_matrix.model import Adapter, Outcome
+from compat_matrix.model import Adapter
 
 WSGI = """
 import os
@@ -284,24 +284,10 @@ def test_only_what_is_steady_natively_is_compared(
 ) -> None:
     """None: nothing else differs, and what is left is too little to say so."""
     if same is None:
-        with pytest.raises(Failed, match=r"^n/a: not comparable: two native answers differ: (body|status)"):
+        with pytest.raises(NotApplicable, match=r"^not comparable: two native answers differ: (body|status)"):
             anywhere._steady([[home], [again]], [got])
     else:
         assert (anywhere._steady([[home], [again]], [got]) == [home]) is same
-
-
-@pytest.mark.parametrize(
-    ("reason", "settled"),
-    [
-        ("n/a: two answers", ("n/a", "two answers")),
-        ("fails natively as well: n/a: two answers", ("n/a", "two answers")),
-        ("body: expected 'n/a: ', got ''", ("fail", "body: expected 'n/a: ', got ''")),
-    ],
-)
-def test_only_the_check_itself_makes_a_failure_not_applicable(reason: str, settled: tuple[str, str]) -> None:
-    """An application that happens to say the same does not."""
-    outcome = anywhere.settled(Outcome("path.get[/]", "fail", reason))
-    assert (outcome.outcome, outcome.reason) == settled
 
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1\n    1/0\n{}\n'
