@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from compat_matrix.apps.support import pattern
-from compat_matrix.checks.registry import Failed, expect
+from compat_matrix.checks.registry import Failed, NotApplicable, expect
 from compat_matrix.client import Response
 from compat_matrix.site import Site, head
 
@@ -100,3 +100,9 @@ def still_serves(site: Site) -> None:
     """Raise ``Failed`` unless the application greets as ever."""
     response = whole(site.get("/"))
     expect("the next answer", response.body, f"Hello from {site.app.title}\n".encode())
+
+
+def needs_contexts(site: Site) -> None:
+    """Leave where nobody promises a request a context of its own."""
+    if not site.bridged and site.recipe.interface == "wsgi":
+        raise NotApplicable("the contexts on a WSGI server are those of its threads")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from compat_matrix.checks.answers import needs_contexts
 from compat_matrix.checks.registry import Failed, contract, expect
 from compat_matrix.checks.streaming import begin, greeting, hear
 from compat_matrix.client import RawClient
@@ -81,6 +82,7 @@ _CONTEXTS = 'PEP 567, "Rationale": each logical thread of execution has its own 
 @contract("concurrency.contexts", _CONTEXTS, needs=("context",), concurrent=True)
 def contexts(site: Site) -> None:
     """A context variable that a request sets is not seen by those that run at the same time."""
+    needs_contexts(site)
     with ExitStack() as stack:
         clients = [stack.enter_context(site.connect()) for _ in range(AT_ONCE)]
         for number, client in enumerate(clients):
@@ -92,6 +94,7 @@ def contexts(site: Site) -> None:
 @contract("concurrency.contexts.later", _CONTEXTS, needs=("context",))
 def contexts_later(site: Site) -> None:
     """A context variable that a request sets is not seen by those that come later."""
+    needs_contexts(site)
     _own_contexts([site.get(f"/context?value={number}").json() for number in range(AT_ONCE)])
 
 

@@ -10,6 +10,7 @@ from compat_matrix.checks.answers import (
     ask_bare,
     expect_bytes,
     listed,
+    needs_contexts,
     patterned,
     resolved,
     still_serves,
@@ -17,7 +18,7 @@ from compat_matrix.checks.answers import (
     whole,
 )
 from compat_matrix.checks.observe import asked, seen
-from compat_matrix.checks.registry import Failed, NotApplicable, contract, expect, oracle
+from compat_matrix.checks.registry import Failed, contract, expect, oracle
 from compat_matrix.client import Response
 from compat_matrix.site import Site, head
 
@@ -512,8 +513,7 @@ def asynchronous(site: Site) -> None:
 @contract("http.response.context", "PEP 567", needs=("context",))
 def context(site: Site) -> None:
     """What a view sets in a context variable, no other request sees, on the same connection or another."""
-    if not site.bridged and site.recipe.interface == "wsgi":
-        raise NotApplicable("the contexts on a WSGI server are those of its threads, and nobody promises more")
+    needs_contexts(site)
     expected = [{"before": "unset", "after": value} for value in ("a", "b", "c", "d")]
     expect("first", told(site, "GET", "/context?value=a"), expected[0])
     with site.connect() as client:
