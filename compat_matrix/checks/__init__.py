@@ -7,6 +7,7 @@ from compat_matrix.checks import (
     disconnects,
     failures,
     forging,
+    http2,
     lifespan,
     requests,
     responses,
@@ -29,5 +30,6 @@ _MODULES = (
     backpressure,
     concurrency,
     lifespan,
+    http2,
     validators,
 )
