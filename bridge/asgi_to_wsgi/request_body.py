@@ -111,6 +111,12 @@ def open_body(environ: Environ) -> RequestBody | None:
 
     Source: PEP 3333, "Input and Error Streams"; RFC 3875, 4.1.2; RFC 9112, 6.3; SERVERS.md 3.1.
     """
+    if (
+        "CONTENT_LENGTH" not in environ
+        and "HTTP_TRANSFER_ENCODING" not in environ
+        and environ.get("REQUEST_METHOD") in ("GET", "HEAD")
+    ):
+        return None  # most requests; what follows would find the same, later
     declared = environ.get("CONTENT_LENGTH") or ""
     coding = environ.get("HTTP_TRANSFER_ENCODING") or ""
     terminated = bool(environ.get("wsgi.input_terminated"))

@@ -64,13 +64,14 @@ def translate_start(message: Message) -> tuple[int, str, list[tuple[str, str]], 
     code: Any = message.get("status")
     if code.__class__ is not int:
         code = _to_int(code)
-    line = _STATUS_LINES.get(code)
-    if line is None:
+    try:
+        line = _STATUS_LINES[code]
+    except KeyError:
         raise ApplicationError(
             "the status of http.response.start is a final one, from 200 to 999 (RFC 9110, 15); "
             f"the application gave {message.get('status')!r}"
-        )
-    if message.get("trailers"):
+        ) from None
+    if "trailers" in message and message["trailers"]:
         raise ApplicationError("the application announced trailers, which the scope does not offer")
     length = None
     translated: list[tuple[str, str]] = []
