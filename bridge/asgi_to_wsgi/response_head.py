@@ -71,7 +71,7 @@ def translate_start(message: Message) -> tuple[int, str, list[tuple[str, str]], 
             "the status of http.response.start is a final one, from 200 to 999 (RFC 9110, 15); "
             f"the application gave {message.get('status')!r}"
         ) from None
-    if "trailers" in message and message["trailers"]:
+    if message.get("trailers"):
         raise ApplicationError("the application announced trailers, which the scope does not offer")
     length = None
     translated: list[tuple[str, str]] = []
