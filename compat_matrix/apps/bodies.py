@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from compat_matrix.apps.support import PIECE, Digest, Wire
+from compat_matrix.apps.support import PIECE, Digest, Wire, for_ever
 
 
 class _Nobody(Wire):
@@ -47,7 +47,7 @@ def ticks(port: str | None) -> Iterator[bytes]:
     with _line(port) as wire:
         wire.say("called")
         try:
-            while True:
+            for _ in for_ever():
                 yield b"tick\n"
         finally:
             wire.say("finally")

@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import UploadFile
 from starlette.middleware.sessions import SessionMiddleware
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, pattern
+from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -168,7 +168,7 @@ async def endless(wire: int) -> StreamingResponse:
         async with AsyncWire(wire) as line:
             await line.say("called")
             try:
-                while True:
+                for _ in for_ever():
                     yield "tick\n"
                     await anyio.lowlevel.checkpoint()  # a server whose send() never waits must still hear the client
             finally:

@@ -22,7 +22,7 @@ from litestar.response import File, Redirect, ServerSentEvent, ServerSentEventMe
 from litestar.response.base import ASGIResponse
 from litestar.static_files import create_static_files_router
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, pattern
+from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -174,7 +174,7 @@ async def endless(wire: int) -> Stream:
         async with AsyncWire(wire) as line:
             await line.say("called")
             try:
-                while True:
+                for _ in for_ever():
                     yield "tick\n"
                     await anyio.lowlevel.checkpoint()  # a server whose send() never waits must still hear the client
             finally:

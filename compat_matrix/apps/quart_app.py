@@ -11,7 +11,7 @@ from typing import Any
 from quart import Quart, Response, abort, jsonify, redirect, request, send_file, session, url_for
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, pattern
+from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -151,7 +151,7 @@ async def endless() -> Response:
         async with AsyncWire(port) as wire:
             await wire.say("called")
             try:
-                while True:
+                for _ in for_ever():
                     yield "tick\n"
                     await asyncio.sleep(0)  # a server whose send() never waits must still hear the client
             finally:

@@ -26,7 +26,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, pattern
+from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -154,7 +154,7 @@ async def endless(request: Request) -> Response:
         async with AsyncWire(request.query_params["wire"]) as wire:
             await wire.say("called")
             try:
-                while True:
+                for _ in for_ever():
                     yield "tick\n"
                     await anyio.lowlevel.checkpoint()  # a server whose send() never waits must still hear the client
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ import anyio
 import anyio.abc
 
 TIMEOUT: Final = 10.0  # seconds, for every wait for the check
+_FOR_EVER: Final = 20.0  # seconds
 PIECE: Final = 65_536  # bytes
 
 _HERE = Path(__file__).parent
@@ -28,6 +30,16 @@ def pattern(size: int) -> Iterator[bytes]:
         # A copy each time: whoever keeps pieces that he should pass on has to pay for them.
         yield bytes(bytearray(_BLOCK[:size]))
         size -= PIECE
+
+
+def for_ever() -> Iterator[None]:
+    """Go on for ever, or nearly: longer than any check waits.
+
+    A server that never notices that its client has left would otherwise run hot for the rest of the matrix.
+    """
+    end = time.monotonic() + _FOR_EVER
+    while time.monotonic() < end:
+        yield
 
 
 class Digest:

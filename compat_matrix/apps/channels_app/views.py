@@ -19,7 +19,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import etag, require_POST, require_safe
 
-from compat_matrix.apps.support import FILE, AsyncWire, Digest, Wire
+from compat_matrix.apps.support import FILE, AsyncWire, Digest, Wire, for_ever
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -68,7 +68,7 @@ async def endless(request: HttpRequest) -> HttpResponse:
         async with AsyncWire(port) as wire:
             await wire.say("called")
             try:
-                while True:
+                for _ in for_ever():
                     yield "tick\n"
                     await asyncio.sleep(0)  # a server whose send() never waits must still hear the client
             finally:

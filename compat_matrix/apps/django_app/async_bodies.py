@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import nullcontext
 
 from compat_matrix.apps import support
-from compat_matrix.apps.support import AsyncWire
+from compat_matrix.apps.support import AsyncWire, for_ever
 
 
 async def pattern(size: int) -> AsyncIterator[bytes]:
@@ -35,7 +35,7 @@ async def ticks(port: str) -> AsyncIterator[bytes]:
     async with AsyncWire(port) as wire:
         await wire.say("called")
         try:
-            while True:
+            for _ in for_ever():
                 yield b"tick\n"
                 # A server whose send() does not wait would hold the event loop for ever.
                 await asyncio.sleep(0)
