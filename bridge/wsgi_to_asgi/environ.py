@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 from wsgiref.util import FileWrapper
 
 from bridge.errors import BadRequest, ServerError
-from bridge.http import parse_content_length
+from bridge.http import parse_content_length, split_absolute_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -283,11 +282,8 @@ def _native(text: str) -> str:
     return text if text.isascii() else _encode(text).decode("latin-1")
 
 
-_ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#\x00-\x20\x7f]+)")
-
-
 def _is_no_path(target: str) -> bool:
-    return target == "*" or _ABSOLUTE_FORM.match(target) is not None
+    return target == "*" or split_absolute_form(target) is not None
 
 
 def take_target_apart(path: str, raw_path: bytes | None) -> tuple[str, bytes | None, str]:
@@ -306,13 +302,12 @@ def take_target_apart(path: str, raw_path: bytes | None) -> tuple[str, bytes | N
         return "", None, ""
     # From raw_path if there is one: in path the escapes are gone, those of the authority among them.
     target = raw_path.partition(b"?")[0].decode("latin-1") if raw_path else path
-    match = _ABSOLUTE_FORM.match(target)
-    rest = target[match.end() :] or "/" if match else ""
-    if not match or rest[0] != "/":
+    parts = split_absolute_form(target)
+    if parts is None:
         raise BadRequest(f"a request target starts with '/' or a scheme and a host, or is '*'; got {path!r}")
-    authority = _native(match[1].rpartition("@")[2])
+    authority, rest = parts
     if not raw_path:
-        return rest, None, authority
+        return rest, None, _native(authority)
     raw_rest = rest.encode("latin-1")
     return unquote_to_bytes(raw_rest).decode("utf-8", "replace"), raw_rest, authority
 

@@ -197,6 +197,13 @@ def test_absolute_form_names_the_host_and_the_path(target: bytes, host: str, pat
     check(environ)
 
 
+def test_host_of_the_absolute_form_keeps_its_bytes() -> None:
+    """Where a server lets bytes through that are no URL's."""
+    environ = build_environ(target_scope(b"http://caf\xe9/\xe9", lambda target: target.decode("latin-1")))
+
+    assert (environ["HTTP_HOST"], environ["PATH_INFO"]) == ("caf\xe9", "/\xe9")
+
+
 def test_absolute_form_is_cut_before_the_mount() -> None:
     """The mount is part of the path, so it comes after the authority."""
     environ = build_environ(target_scope(b"http://example.org/app/caf%C3%A9", root_path="/app"))
