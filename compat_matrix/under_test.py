@@ -22,7 +22,7 @@ from typing import Any, Final
 from asgiref import compatibility
 
 from bridge.cli import load as load_module
-from bridge.cli.interface import Interface, interface_of
+from bridge.interface import Interface, interface_of
 from bridge.cli.load import load_application
 from bridge.errors import LoadError
 from compat_matrix import adapters, composition

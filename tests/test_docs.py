@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -58,6 +59,17 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"shop"]
 """
+
+
+async def test_applications_stand_side_by_side() -> None:
+    """docs/mounting.md: the new one answers, and the old one builds URLs with its prefix."""
+    app = names_of("mounting.md")["app"]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        new, old = await client.get("/"), await client.get("/legacy/")
+
+    assert (new.json(), old.text) == ({"Hello": "Gilbert"}, "/legacy/")
+
+
 MATRIX = (DOCS / "compat-matrix.md").read_text(encoding="utf-8")
 COMMANDS = [
     line for block in re.findall(r"^```sh\n(.*?)^```", MATRIX, re.MULTILINE | re.DOTALL) for line in block.splitlines()

@@ -10,9 +10,9 @@ import uvicorn
 from asgiref import compatibility
 
 from bridge import WsgiToAsgi
-from bridge.cli.interface import Interface, interface_of
 from bridge.cli.load import load_application
 from bridge.errors import LoadError
+from bridge.interface import Interface, interface_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,6 +23,7 @@ from bridge import (
     WorkerThreads,
     WsgiToAsgi,
 )
+from bridge.mount import Dispatcher, as_asgi, as_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -161,6 +162,13 @@ async def double(number: int) -> int:
 
 assert_type(bridge.run_async(double, 21), int)
 bridge.run_async(lambda: 21)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
+
+# -- mount ------------------------------------------------------------------------------------------------------
+
+dispatcher = Dispatcher(Framework(), {"/a": as_wsgi(function), "/b": as_asgi(function, kind="wsgi")})
+AsgiToWsgi(dispatcher)
+WsgiToAsgi(as_wsgi(dispatcher))
+as_asgi(function, kind="cgi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 # -- errors -----------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ from pyramid.config import Configurator
 from starlette.applications import Starlette
 
 import bridge
-from bridge.cli.interface import Interface, interface_of, is_asgi
 from bridge.errors import LoadError
+from bridge.interface import Interface, interface_of, is_asgi
 
 
 def wsgi(environ: Any, start_response: Any) -> list[bytes]:
