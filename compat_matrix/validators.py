@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,11 +16,10 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any, Final, Literal, TypeAlias
 
-import anyio
+import anyio.to_thread
 
 _LIMIT: Final = 100  # complaints that are kept
 _PATIENCE: Final = 1.0  # seconds for exchanges to end that have been answered; a guess, they take milliseconds
-_LOOK: Final = 0.002  # seconds between two looks at them
 _PIECE: Final = 65_536  # bytes
 
 Around: TypeAlias = Literal["application at home", "application", "adapter"]
@@ -32,35 +30,41 @@ class Complaints:
     """What was said since the last look, and how many exchanges may still say something. Any thread."""
 
     def __init__(self) -> None:
-        # Of threading as it was found: where a server has monkey-patched it, a lock of greenlets.
-        self._lock = threading.Lock()
+        # Of threading as it was found: where a server has monkey-patched it, one of greenlets.
+        self._changed = threading.Condition()
         self._said: list[str] = []
         self._under_way = 0
 
     def say(self, text: str) -> None:
         """Keep a complaint."""
-        with self._lock:
+        with self._changed:
             if len(self._said) < _LIMIT:
                 self._said.append(text)
 
     def begun(self) -> None:
         """Count an exchange that may still say something."""
-        with self._lock:
+        with self._changed:
             self._under_way += 1
 
     def ended(self) -> None:
         """Count it no longer."""
-        with self._lock:
+        with self._changed:
             self._under_way -= 1
+            self._changed.notify_all()
 
     @property
     def quiet(self) -> bool:
         """Whether no exchange is under way."""
         return self._under_way == 0
 
+    def wait(self) -> None:
+        """Wait until no exchange is under way, for a while. Blocks."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.quiet, _PATIENCE)
+
     def take(self) -> list[str]:
         """Return what was said, and forget it."""
-        with self._lock:
+        with self._changed:
             said, self._said = self._said, []
             if self._under_way:
                 said.append(f"{self._under_way} exchanges have not ended {_PATIENCE} s after their answers")
@@ -75,19 +79,14 @@ def complaints_wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[by
     """Answer with what was complained about since the last time, a JSON list."""
     # A response is there before close() has been called and the ASGI application has returned. The client must not
     # have to know how long that takes; with servers of one thread it cannot even ask before.
-    late = time.monotonic() + _PATIENCE
-    while not complaints.quiet and time.monotonic() < late:
-        time.sleep(_LOOK)
+    complaints.wait()
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(complaints.take()).encode()]
 
 
 async def complaints_asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Be :func:`complaints_wsgi` on an event loop, asyncio's or trio's."""
-    late = time.monotonic() + _PATIENCE
-    # No event to wait for: exchanges end in other threads, too.
-    while not complaints.quiet and time.monotonic() < late:  # noqa: ASYNC110
-        await anyio.sleep(_LOOK)
+    await anyio.to_thread.run_sync(complaints.wait)  # exchanges end here and in other threads
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": json.dumps(complaints.take()).encode()})
 
