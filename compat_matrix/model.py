@@ -38,6 +38,9 @@ class App:
     lacks: Mapping[str, str] = field(default_factory=dict)
     """Features of the contract that the framework does not have, each with the reason."""
 
+    raw: bool = False
+    """Without a framework: it has the raw endpoints (apps/README.md), and of the contract's only a few."""
+
     same_as: str | None = None
     """The application whose native run is the standard for this one; None for its own."""
 
@@ -103,10 +106,17 @@ class Check:
     interface: Interface | None = None
     """Only for applications of this interface."""
 
+    raw: bool = False
+    """Only for applications without a framework; the others are only for those with one."""
+
     def not_applicable(self, app: App, recipe: Recipe) -> str | None:
         """Say why the check cannot be asked of this application on this server; None when it can."""
         if self.interface is not None and app.interface != self.interface:
             return f"{app.name} is no {self.interface.upper()} application"
+        if self.raw and not app.raw:
+            return "asked of the applications without a framework"
+        if app.raw and not self.raw:
+            return "needs the contract's endpoints"
         for feature in self.needs:
             if feature in app.lacks:
                 return app.lacks[feature]

@@ -22,9 +22,9 @@ from typing import Any, Final
 from asgiref import compatibility
 
 from bridge.cli import load as load_module
-from bridge.interface import Interface, interface_of
 from bridge.cli.load import load_application
 from bridge.errors import LoadError
+from bridge.interface import Interface, interface_of
 from compat_matrix import adapters, composition
 from compat_matrix.cells import ROOT
 from compat_matrix.model import NATIVE, App

@@ -138,6 +138,7 @@ def build_environ(scope: Scope) -> Environ:
 _PROTOCOLS: Final[dict[str | None, str]] = {
     "1.1": "HTTP/1.1",
     "1.0": "HTTP/1.0",
+    "1": "HTTP/1.0",  # Granian; RFC 3875, 4.1.16, wants both numbers
     "2": "HTTP/2.0",
     "3": "HTTP/3.0",
     None: "HTTP/1.1",

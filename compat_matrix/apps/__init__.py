@@ -1,4 +1,4 @@
-"""Applications as users write them, one a framework, all with the endpoints of README.md. Imports no framework."""
+"""Applications as users write them, one a framework, and two without one; README.md. Imports no framework."""
 
 from __future__ import annotations
 
@@ -96,6 +96,8 @@ APPS: dict[str, App] = {
                 "early answer": "Channels collects the body before it calls a consumer",
             },
         ),
+        App("pep3333", "PEP 3333", "wsgi", "compat_matrix.apps.pep3333_app:app", (), raw=True),
+        App("asgi3", "ASGI 3", "asgi", "compat_matrix.apps.asgi3_app:app", (), raw=True),
     )
 }
 """By name."""

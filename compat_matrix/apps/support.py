@@ -21,15 +21,17 @@ _HERE = Path(__file__).parent
 STATIC: Final = _HERE / "static"
 FILE: Final = STATIC / "file.bin"
 
-_BLOCK: Final = bytes(range(256)) * (PIECE // 256)
+# Without a period, so that bytes that are lost, doubled or out of their place are seen wherever a buffer ends.
+_BLOCK: Final = b"".join(hashlib.sha256(number.to_bytes(2, "big")).digest() for number in range(PIECE // 32))
+_NUMBER: Final = 8  # bytes
+_REST: Final = _BLOCK[_NUMBER:]
 
 
 def pattern(size: int) -> Iterator[bytes]:
-    """Give *size* bytes, 0 to 255 again and again, in pieces of 64 KiB."""
-    while size > 0:
+    """Give *size* bytes, the same ones each time, in pieces of 64 KiB that differ: each begins with its number."""
+    for at in range(0, size, PIECE):
         # A copy each time: whoever keeps pieces that he should pass on has to pay for them.
-        yield bytes(bytearray(_BLOCK[:size]))
-        size -= PIECE
+        yield ((at // PIECE).to_bytes(_NUMBER, "big") + _REST)[: size - at]
 
 
 def for_ever() -> Iterator[None]:

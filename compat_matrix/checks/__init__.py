@@ -9,6 +9,7 @@ from compat_matrix.checks import (
     forging,
     http2,
     lifespan,
+    raw,
     requests,
     responses,
     streaming,
@@ -31,5 +32,6 @@ _MODULES = (
     concurrency,
     lifespan,
     http2,
+    raw,
     validators,
 )

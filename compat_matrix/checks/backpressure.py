@@ -40,14 +40,14 @@ def held(site: Site) -> None:
         before = site.memory()
         client.get(f"/endless?wire={wire.port}")
         hear(site, wire, "called")
-        still = _comes_to_rest(site)
+        still = comes_to_rest(site)
         grown = site.memory() - before
         if not still:
             raise Failed(
                 f"nobody reads, and after {site.timeout:g} s the server still works on an endless response; "
                 f"it has grown by {grown // _MIB} MiB"
             )
-        _expect_bounded(grown)
+        expect_bounded(grown)
         client.reset()
         hear(site, wire, "finally")
     expect("the next response", site.get("/").body, greeting(site))
@@ -59,7 +59,7 @@ def resumed(site: Site) -> None:
     with site.connect(receive_buffer=_UNREAD) as client:
         client.get(f"/download?size={_RESUMED}")
         incoming = begin(site, client)
-        _comes_to_rest(site)  # held, or done where there is room for all of it
+        comes_to_rest(site)  # held, or done where there is room for all of it
         try:
             whole = digest(incoming.pieces)
         except TimeoutError:
@@ -88,7 +88,7 @@ def download(site: Site) -> None:
         incoming = begin(site, client)
         expect("size and SHA-256", digest(watched(incoming.pieces)), digest(pattern(_BODY)))
         expect("complete", incoming.response.complete, True)
-    _expect_bounded(most - before)
+    expect_bounded(most - before)
 
 
 @contract(
@@ -109,15 +109,16 @@ def upload(site: Site) -> None:
         most = max(most, site.memory())
         size, sha256 = digest(pattern(_BODY))
         expect("what the application has read", response.json(), {"size": size, "sha256": sha256})
-    _expect_bounded(most - before)
+    expect_bounded(most - before)
 
 
-def _expect_bounded(grown: int) -> None:
+def expect_bounded(grown: int) -> None:
+    """Raise ``Failed`` if a server has grown by more bytes than it may."""
     if grown > _BOUND:
         raise Failed(f"the server has grown by {grown // _MIB} MiB; up to {_BOUND // _MIB} MiB are allowed")
 
 
-def _comes_to_rest(site: Site) -> bool:
+def comes_to_rest(site: Site) -> bool:
     """Wait until every thread of the server waits for something; false if that does not come to be."""
     tasks = [Path("/proc", str(pid), "task") for pid in _processes(site.running.process.pid)]
     deadline = time.monotonic() + site.timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from compat_matrix.checks.answers import patterned
 from compat_matrix.checks.registry import Failed, contract, expect
 from compat_matrix.checks.streaming import arrive, begin, greeting, hear
 from compat_matrix.client import Response
@@ -24,7 +25,7 @@ def before(site: Site) -> None:
 @contract("http.failure.private", "RFC 9110, 15.6.1 and 17.11")
 def private(site: Site) -> None:
     """What went wrong in the application is not told to the client."""
-    answer = _fail(site)
+    answer = fail(site)
     if answer is not None:
         expect("what the client hears", b"before the response" in answer.body, False)
 
@@ -33,8 +34,8 @@ def private(site: Site) -> None:
 def logged(site: Site) -> None:
     """An application that fails before its response begins leaves its traceback in the server's log."""
     after = len(site.running.log())
-    _fail(site)
-    _wait_for_traceback(site, after, "before the response")
+    fail(site)
+    wait_for_traceback(site, after, "before the response")
 
 
 @contract("http.response.truncated", _TRUNCATED, frames_body=True, cuts_failed_response=True)
@@ -50,7 +51,7 @@ def truncated_logged(site: Site) -> None:
     """An application that fails after its first chunk leaves its traceback in the server's log."""
     after = len(site.running.log())
     _broken_off(site, "/error/after")
-    _wait_for_traceback(site, after, "after the first chunk")
+    wait_for_traceback(site, after, "after the first chunk")
 
 
 @contract(
@@ -147,20 +148,20 @@ def pipelining(site: Site) -> None:
         expect("first", responses[0].json(), {"rest": "one"})
         expect("second", responses[1].json()["size"], 5)
         expect("third", responses[2].body, greeting(site))
-        expect("fourth", responses[3].body, bytes(range(9)))
+        expect("fourth", responses[3].body, patterned(9))
 
 
-def _fail(site: Site) -> Response | None:
-    """Ask for ``/error/before``; None where the server closes the connection instead of answering."""
+def fail(site: Site, target: str = "/error/before") -> Response | None:
+    """Ask for what fails; None where the server closes the connection instead of answering."""
     try:
-        return site.get("/error/before")
+        return site.get(target)
     except EOFError:
         expect("a failure is answered", site.recipe.answers_failure, False)
         return None
 
 
 def _answered_as_failure(site: Site) -> None:
-    response = _fail(site)
+    response = fail(site)
     if response is not None:
         expect("status", response.status, 500)
 
@@ -180,7 +181,8 @@ def _broken_off(site: Site, target: str) -> Response:
         return incoming.response
 
 
-def _wait_for_traceback(site: Site, after: int, message: str) -> None:
+def wait_for_traceback(site: Site, after: int, message: str) -> None:
+    """Wait for the traceback of a ``RuntimeError``; *after* is how much of the log was there before."""
     pattern = re.compile(rf"Traceback \(most recent call last\)(?s:.*)RuntimeError: {message}")
     try:
         site.running.wait_for_log(pattern, after=after, timeout=site.timeout)

@@ -84,6 +84,33 @@ def variables(site: Site) -> None:
     expect("facts", facts, {"method": "GET", **expected})
 
 
+@contract("http.forging.method", "RFC 9110, 9.1; PEP 3333, environ Variables: REQUEST_METHOD")
+def method_override(site: Site) -> None:
+    """The method is that of the request line; no header replaces it."""
+    for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        for sent in ("GET", "POST"):
+            expect(f"method with {name}", told(site, sent, "/echo", f"{name}: DELETE")["method"], sent)
+
+
+@contract("http.forging.forwarded", "RFC 9110, 7.1 and 17.10; RFC 7239, 8.1")
+def forwarded(site: Site) -> None:
+    """Host, mount and path are those of the request, whatever somebody says about another one before it."""
+    # Not of URLs: a framework may build them with X-Forwarded-Host, Bottle does.
+    lines = (
+        "X-Forwarded-Host: evil.test",
+        "X-Original-Host: evil.test",
+        "Forwarded: host=evil.test",
+        "X-Forwarded-Prefix: /evil",
+        "X-Script-Name: /evil",
+        "X-Original-URL: /evil",
+        "X-Rewrite-URL: /evil",
+        "X-Forwarded-Path: /evil",
+    )
+    echo = told(site, "GET", "/echo?x=1", *lines)
+    expect("host", header(echo, "host"), ["test"])
+    expect("mount, path and query", (echo["mount"], echo["path"], echo["query"]), ("", "/echo", "x=1"))
+
+
 @contract("http.forging.length.two", "RFC 9112, 6.3", refuses_two_lengths=True)
 def two_lengths(site: Site) -> None:
     """Two lengths that contradict are refused."""

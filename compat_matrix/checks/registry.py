@@ -26,6 +26,7 @@ def _register(
     clause: str,
     needs: tuple[str, ...],
     interface: Interface | None,
+    raw: bool,
     where: dict[str, object],
 ) -> Callable[[Callable[[Site], Any]], Callable[[Site], Any]]:
     def register(run: Callable[[Site], Any]) -> Callable[[Site], Any]:
@@ -34,14 +35,20 @@ def _register(
         meaning = (run.__doc__ or "").strip()
         if not meaning or "\n" in meaning:
             raise ValueError(f"the docstring of {id!r} is its meaning: one line")
-        CHECKS[id] = Check(id, meaning, clause, kind, run, needs, where, interface)
+        CHECKS[id] = Check(id, meaning, clause, kind, run, needs, where, interface, raw)
         return run
 
     return register
 
 
 def oracle(
-    id: str, clause: str, *, needs: tuple[str, ...] = (), interface: Interface | None = None, **where: object
+    id: str,
+    clause: str,
+    *,
+    needs: tuple[str, ...] = (),
+    interface: Interface | None = None,
+    raw: bool = False,
+    **where: object,
 ) -> Callable[[Callable[[Site], Any]], Callable[[Site], Any]]:
     """Make a check of a function that returns what it saw, as plain data; the native run has to see the same.
 
@@ -52,19 +59,26 @@ def oracle(
         clause: the rule it stands on.
         needs: features of the contract (apps/README.md).
         interface: only for applications of this one.
+        raw: only for the applications without a framework.
         where: facts of the server's recipe.
     """
-    return _register("oracle", id, clause, needs, interface, where)
+    return _register("oracle", id, clause, needs, interface, raw, where)
 
 
 def contract(
-    id: str, clause: str, *, needs: tuple[str, ...] = (), interface: Interface | None = None, **where: object
+    id: str,
+    clause: str,
+    *,
+    needs: tuple[str, ...] = (),
+    interface: Interface | None = None,
+    raw: bool = False,
+    **where: object,
 ) -> Callable[[Callable[[Site], Any]], Callable[[Site], Any]]:
     """Make a check of a function that raises ``Failed`` (or any exception) where the behaviour is wrong.
 
     The arguments are those of :func:`oracle`.
     """
-    return _register("contract", id, clause, needs, interface, where)
+    return _register("contract", id, clause, needs, interface, raw, where)
 
 
 def expect(name: str, value: object, expected: object) -> None:

@@ -22,6 +22,21 @@ _QUERIES = (
     "redirect=http://other/%3Fx=1&t=12:30,5@x!$'()*~",
 )
 
+_COMMON = {
+    "Accept": "text/html;q=0.9, */*;q=0.1",
+    "Accept-Charset": "utf-8",
+    "Accept-Encoding": "gzip, br;q=0.5",
+    "Accept-Language": "de-CH, en;q=0.5",
+    "Authorization": "Basic dXNlcjpwYXNz",
+    "Cache-Control": "no-cache",
+    "From": "user@test",
+    "Origin": "http://other.test",
+    "Referer": "http://other.test/?a=1",
+    "User-Agent": "matrix/1.0 (of bridge)",
+    "Via": "1.1 one, 1.1 two",
+    "X-Requested-With": "XMLHttpRequest",
+}
+
 _LONG = 6_000  # bytes; the tightest servers take 8 kB a line
 _MANY = 80  # the tightest take 100 headers
 _LONG_PATH = 3_000  # bytes; Gunicorn takes 4,094 for the request line
@@ -132,6 +147,14 @@ def repeated_headers(site: Site) -> None:
     echo = told(site, "GET", "/echo", "X-Dup: 1", "X-Other: x", "X-Dup: 2, 3", "X-Dup: 4")
     expect("x-dup", listed(header(echo, "x-dup")), ["1", "2", "3", "4"])
     expect("x-other", header(echo, "x-other"), ["x"])
+
+
+@contract("http.request.header.common", "RFC 9110, 7.6.3, 10.1, 11.6.2 and 12.5; RFC 7239, 4")
+def common_headers(site: Site) -> None:
+    """Headers that applications ask for, and adapters have no business with, arrive as they were sent."""
+    echo = told(site, "GET", "/echo", *(f"{name}: {value}" for name, value in _COMMON.items()))
+    for name, value in _COMMON.items():
+        expect(name, listed(header(echo, name.lower())), listed([value]))
 
 
 @contract("http.request.cookies", "RFC 6265, 4.2.1 and 5.4")

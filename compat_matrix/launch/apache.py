@@ -52,6 +52,7 @@ DIRECTIVES = [
     "WSGIRestrictStdout Off",
     "WSGIApplicationGroup %{GLOBAL}",
     "WSGIChunkedRequest On",
+    "WSGIPassAuthorization On",  # else the header is Apache's alone
     "AllowEncodedSlashes On",
     "UseCanonicalPhysicalPort On",  # SERVER_PORT: else the port of the Host header, or 80
     "WSGIRestrictSignal Off",  # else signal.signal() does nothing, by which trio finds out which thread is the main one

@@ -58,4 +58,8 @@ GRANIAN_WSGI = Recipe(
     exits_on=signal.SIGTERM if sys.version_info >= (3, 13) else None,
     drops_underscores=False,
     keeps_header_bytes=False,
+    reads_lines=False,
+    # Values are sent in UTF-8.
+    sends_header_bytes=False,
+    has_write=False,
 )

@@ -35,6 +35,8 @@ GUNICORN_SYNC = Recipe(
     keep_alive=False,
     raw_target="RAW_URI",
     joins_cookies=False,
+    # http/wsgi.py, start_response(): process_headers() adds to those that are there.
+    replaces_headers=False,
 )
 
 GUNICORN_GTHREAD = Recipe(
@@ -49,6 +51,7 @@ GUNICORN_GTHREAD = Recipe(
     lazy_continue=False,
     raw_target="RAW_URI",
     joins_cookies=False,
+    replaces_headers=False,
 )
 
 GUNICORN_GEVENT = Recipe(
@@ -65,4 +68,5 @@ GUNICORN_GEVENT = Recipe(
     monkey_patched="gevent",
     raw_target="RAW_URI",
     joins_cookies=False,
+    replaces_headers=False,
 )

@@ -38,6 +38,7 @@ WSGIREF = Recipe(
     refuses_two_lengths=False,
     knows_head=False,
     takes_double_slash=False,
+    reads_lines=False,
 )
 
 WERKZEUG = Recipe(
@@ -64,6 +65,7 @@ WERKZEUG = Recipe(
     takes_request_trailers=False,
     refuses_two_lengths=False,
     takes_double_slash=False,
+    reads_lines=False,
 )
 
 WERKZEUG_SERIAL = Recipe(
@@ -89,6 +91,7 @@ WERKZEUG_SERIAL = Recipe(
     takes_request_trailers=False,
     refuses_two_lengths=False,
     takes_double_slash=False,
+    reads_lines=False,
 )
 
 CHEROOT = Recipe(
@@ -116,6 +119,8 @@ CHEROOT = Recipe(
     answers_early=False,
     refuses_two_lengths=False,
     refuses_bad_length=False,
+    reads_lines=False,
+    replaces_headers=False,
 )
 
 GEVENT = Recipe(
@@ -146,6 +151,9 @@ EVENTLET = Recipe(
     chunked_input="unsaid",
     refuses_two_lengths=False,
     takes_double_slash=False,
+    # wsgi.py, get_environ(): always "HTTP/1.0".
+    tells_version=False,
+    reads_lines=False,
 )
 
 TWISTED = Recipe(

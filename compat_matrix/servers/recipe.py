@@ -209,6 +209,26 @@ class Recipe:
     ends_head: bool = True
     """A response to HEAD has no bytes after its headers, also when its length is unknown."""
 
+    # What an application without a framework can see; observed natively, by compat_matrix/checks/raw.py.
+
+    tells_version: bool = True
+    """SERVER_PROTOCOL, or http_version, is that of the request, not always the same."""
+
+    reads_lines: bool = True
+    """``wsgi.input`` is read by lines, by iterating and by bytes in turns, and ends where the body does."""
+
+    sends_header_bytes: bool = True
+    """A header's value of a response keeps its bytes that are no ASCII."""
+
+    has_write: bool = True
+    """``start_response`` returns ``write()``."""
+
+    replaces_headers: bool = True
+    """With exc_info, ``start_response`` replaces the headers that are not sent yet, not only the status."""
+
+    raises_exc_info: bool = True
+    """With exc_info, once headers are sent, ``start_response`` raises that exception and no other."""
+
     def missing(self) -> str | None:
         """Say which import name is missing in this interpreter; None when the server can start."""
         for name in (self.package, *self.also):

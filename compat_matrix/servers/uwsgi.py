@@ -60,6 +60,9 @@ UWSGI = Recipe(
     keeps_dots=False,
     takes_broken_escapes=False,
     takes_chunk_extensions=False,
+    reads_lines=False,
+    replaces_headers=False,
+    raises_exc_info=False,
 )
 
 UWSGI_PROCESSES = replace(

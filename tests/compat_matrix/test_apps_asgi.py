@@ -13,7 +13,7 @@ import pytest
 
 from compat_matrix import composition
 from compat_matrix.apps import APPS
-from compat_matrix.apps.support import FILE
+from compat_matrix.apps.support import FILE, pattern
 from compat_matrix.cells import ROOT
 from compat_matrix.client import Response
 from compat_matrix.servers import RECIPES, start
@@ -202,7 +202,7 @@ def test_download(site: Site, path: str, declared: list[str]) -> None:
     response = site.get(f"{path}?size=200000")
     assert (response.status, media_type(response)) == (200, "application/octet-stream")
     assert response.all("content-length") == declared
-    assert response.body == (bytes(range(256)) * 1_000)[:200_000]
+    assert response.body == b"".join(pattern(200_000))
 
 
 def test_stream(site: Site) -> None:

@@ -344,6 +344,16 @@ def test_download(app: App, target: str, declared: list[str]) -> None:
     assert answer.body == b"".join(pattern(70_000))
 
 
+def test_pattern_has_no_period() -> None:
+    """Whatever is lost, doubled or out of its place in a download changes it."""
+    body = b"".join(pattern(300_001))
+    parts = [body[at : at + 32] for at in range(0, 65_536, 32)]
+    pieces = list(pattern(300_001))
+
+    assert (len(body), len(set(parts)), len(set(pieces))) == (300_001, len(parts), 5)
+    assert pieces[1] not in (pieces[0], pieces[2])
+
+
 @every
 def test_stream(app: App, wire: Wire, meanwhile: Callable[..., Future[Answer]]) -> None:
     """A stream goes on when it is told to, and says its end."""

@@ -144,11 +144,20 @@ def test_known_failures_are_about_something() -> None:
         ({"interface": "asgi"}, "flask is no ASGI application"),
         ({"needs": ("lifespan",)}, APPS["flask"].lacks["lifespan"]),
         ({"where": {"http2": True}}, "uvicorn-h11: http2 is False there"),
+        ({"raw": True}, "asked of the applications without a framework"),
     ],
 )
 def test_check_that_does_not_apply_says_why(facts: dict[str, Any], reason: str | None) -> None:
     """Nothing is skipped silently."""
     assert check(**facts).not_applicable(APPS["flask"], RECIPES["uvicorn-h11"]) == reason
+
+
+def test_application_without_a_framework_has_checks_of_its_own() -> None:
+    """It lacks most of the contract's endpoints, and the others have none of its."""
+    recipe = RECIPES["uvicorn-h11"]
+
+    assert check(raw=True).not_applicable(APPS["pep3333"], recipe) is None
+    assert check().not_applicable(APPS["pep3333"], recipe) == "needs the contract's endpoints"
 
 
 def test_features_of_checks_and_applications_are_those_of_the_contract() -> None:
@@ -165,7 +174,8 @@ def test_features_of_checks_and_applications_are_those_of_the_contract() -> None
 def test_facts_of_checks_are_those_of_recipes() -> None:
     """A misspelt fact would raise in the middle of a run."""
     for one in CHECKS.values():
-        assert one.not_applicable(APPS["starlette"], RECIPES["uvicorn-h11"]) != ""
+        for app in ("starlette", "asgi3"):
+            assert one.not_applicable(APPS[app], RECIPES["uvicorn-h11"]) != ""
 
 
 def test_server_that_does_not_start_has_its_log_in_the_cell() -> None:

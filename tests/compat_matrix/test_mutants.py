@@ -23,7 +23,8 @@ from tests.compat_matrix.mutants import MUTANTS, Mutant
 _PATIENCE = 1.0
 
 # What all mutants can do: one that serves nothing would be caught by any check, and prove nothing.
-_ALIVE = "http.response.404.right"
+_ALIVE = {False: "http.response.404.right", True: "raw.right"}
+"""Of an application with a framework, and of one without (``App.raw``)."""
 
 _PLACES = sorted({(mutant.app, mutant.server) for mutant in MUTANTS.values()})
 
@@ -80,6 +81,7 @@ def test_mutant_is_caught(mutant: Mutant, standard: Standard, monkeypatch: pytes
         pytest.skip(f"{mutant.needs} is not installed, and only it sees this")
     monkeypatch.setattr(cells, "Site", partial(Site, timeout=_PATIENCE))
     monkeypatch.setattr(running, "STOP_TIMEOUT", _PATIENCE)
-    outcomes = ask((mutant.app, mutant.server), mutant.name, (_ALIVE, *mutant.caught_by), standard)
-    expected = {_ALIVE: "pass"} | dict.fromkeys(mutant.caught_by, "fail")
+    alive = _ALIVE[APPS[mutant.app].raw]
+    outcomes = ask((mutant.app, mutant.server), mutant.name, (alive, *mutant.caught_by), standard)
+    expected = {alive: "pass"} | dict.fromkeys(mutant.caught_by, "fail")
     assert {id: outcome for id, (outcome, _) in outcomes.items()} == expected, outcomes

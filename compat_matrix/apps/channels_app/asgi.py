@@ -9,7 +9,7 @@ from channels.sessions import SessionMiddlewareStack
 from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compat_matrix.apps.channels_app.settings")
+os.environ["DJANGO_SETTINGS_MODULE"] = "compat_matrix.apps.channels_app.settings"
 
 django = get_asgi_application()
 

@@ -6,6 +6,6 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compat_matrix.apps.django_app.settings")
+os.environ["DJANGO_SETTINGS_MODULE"] = "compat_matrix.apps.django_app.settings"
 
 app = get_asgi_application()

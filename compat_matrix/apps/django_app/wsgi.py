@@ -6,6 +6,6 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "compat_matrix.apps.django_app.settings")
+os.environ["DJANGO_SETTINGS_MODULE"] = "compat_matrix.apps.django_app.settings"
 
 app = get_wsgi_application()
