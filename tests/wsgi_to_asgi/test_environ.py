@@ -261,7 +261,14 @@ def test_method_and_query_arrive_as_they_were_sent() -> None:
 
 @pytest.mark.parametrize(
     ("version", "protocol"),
-    [("1", "HTTP/1.0"), ("1.0", "HTTP/1.0"), ("1.1", "HTTP/1.1"), ("2", "HTTP/2.0"), ("3", "HTTP/3.0"), ("4.2", "HTTP/4.2")],
+    [
+        ("1", "HTTP/1.0"),
+        ("1.0", "HTTP/1.0"),
+        ("1.1", "HTTP/1.1"),
+        ("2", "HTTP/2.0"),
+        ("3", "HTTP/3.0"),
+        ("4.2", "HTTP/4.2"),
+    ],
 )
 def test_protocol_has_major_and_minor_version(version: str, protocol: str) -> None:
     """RFC 3875, 4.1.16: "HTTP" "/" 1*digit "." 1*digit."""
