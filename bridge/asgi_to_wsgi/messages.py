@@ -25,11 +25,17 @@ def is_disconnect(error: BaseException) -> bool:
         return all(map(is_disconnect, inner))
     if isinstance(error, OSError):
         return True
-    # Litestar raises an error of its own from it.
+    # Litestar raises an error of its own from it. From that very error: what an application makes of another one, a
+    # database's that is gone say, has to be seen.
     if error.__cause__ is not None:
-        return is_disconnect(error.__cause__)
+        return _is_ours(error.__cause__)
     # Starlette raises ClientDisconnect in its place. By its name, since Starlette need not be installed.
     return "Disconnect" in type(error).__name__ and isinstance(error.__context__, ClientDisconnected)
+
+
+def _is_ours(error: BaseException) -> bool:
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return all(map(_is_ours, inner)) if inner else isinstance(error, ClientDisconnected)
 
 
 def wrong_length(length: int, produced: int) -> ApplicationError:

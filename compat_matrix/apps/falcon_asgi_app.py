@@ -13,7 +13,8 @@ import falcon
 import falcon.asgi
 from falcon.asgi import Request, Response, SSEvent
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, pattern
+from compat_matrix.apps import async_bodies
+from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -106,24 +107,6 @@ class Requests:
         text(resp, "ignored")
 
 
-async def download(size: int) -> AsyncIterator[bytes]:
-    for piece in pattern(size):
-        yield piece
-
-
-async def lines(port: int) -> AsyncIterator[bytes]:
-    async with AsyncWire(port) as wire:
-        await wire.say("called")
-        try:
-            yield b"first\n"
-            await wire.wait_for("go on")
-            yield b"second\n"
-            await wire.wait_for("go on")
-            yield b"third\n"
-        finally:
-            await wire.say("finally")
-
-
 async def ticks(port: int) -> AsyncIterator[bytes]:
     async with AsyncWire(port) as wire:
         await wire.say("called")
@@ -157,16 +140,16 @@ async def events(port: int | None) -> AsyncIterator[SSEvent]:
 class Streams:
     async def on_get_download(self, req: Request, resp: Response) -> None:
         resp.content_type = "application/octet-stream"
-        resp.stream = download(req.get_param_as_int("size", required=True))
+        resp.stream = async_bodies.pattern(req.get_param_as_int("size", required=True))
 
     async def on_get_declared(self, req: Request, resp: Response) -> None:
         size = req.get_param_as_int("size", required=True)
         resp.content_type = "application/octet-stream"
-        resp.set_stream(download(size), size)
+        resp.set_stream(async_bodies.pattern(size), size)
 
     async def on_get_lines(self, req: Request, resp: Response) -> None:
         resp.content_type = falcon.MEDIA_TEXT
-        resp.stream = lines(req.get_param_as_int("wire", required=True))
+        resp.stream = async_bodies.lines(req.get_param("wire", required=True))
 
     async def on_get_endless(self, req: Request, resp: Response) -> None:
         resp.content_type = falcon.MEDIA_TEXT
@@ -198,30 +181,17 @@ class Urls:
         text(resp, "slashed")
 
 
-async def failing(port: int) -> AsyncIterator[bytes]:
-    async with AsyncWire(port) as wire:
-        yield b"first"
-        await wire.wait_for("fail")
-        raise RuntimeError("after the first chunk")
-
-
-async def short(port: int) -> AsyncIterator[bytes]:
-    async with AsyncWire(port) as wire:
-        yield b"first"
-        await wire.wait_for("fail")
-
-
 class Errors:
     async def on_get_before(self, req: Request, resp: Response) -> NoReturn:
         raise RuntimeError("before the response")
 
     async def on_get_after(self, req: Request, resp: Response) -> None:
         resp.content_type = falcon.MEDIA_TEXT
-        resp.stream = failing(req.get_param_as_int("wire", required=True))
+        resp.stream = async_bodies.failing(req.get_param("wire", required=True))
 
     async def on_get_short(self, req: Request, resp: Response) -> None:
         resp.content_type = falcon.MEDIA_TEXT
-        resp.set_stream(short(req.get_param_as_int("wire", required=True)), 100)
+        resp.set_stream(async_bodies.short(req.get_param("wire", required=True)), 100)
 
     async def on_get_http(self, req: Request, resp: Response) -> NoReturn:
         raise falcon.HTTPError(falcon.HTTP_418, description="a teapot")

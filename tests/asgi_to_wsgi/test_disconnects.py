@@ -250,7 +250,10 @@ async def _stubborn(stay: anyio.Event) -> None:
             continue
 
 
-def test_other_error_after_the_disconnect_is_logged(serve: Serve, bridge_log: list[logging.LogRecord]) -> None:
+@pytest.mark.parametrize("cause", [None, ConnectionRefusedError("the database")], ids=["by itself", "from another"])
+def test_other_error_after_the_disconnect_is_logged(
+    serve: Serve, bridge_log: list[logging.LogRecord], cause: OSError | None
+) -> None:
     """The server has closed, so nobody else would hear of it."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -259,7 +262,7 @@ def test_other_error_after_the_disconnect_is_logged(serve: Serve, bridge_log: li
             while True:
                 await send(chunk(b"x"))
         finally:
-            raise LookupError("while putting away")
+            raise LookupError("while putting away") from cause
 
     response = serve(application, response_buffer=10).start()
     response.close()

@@ -23,8 +23,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import etag, require_http_methods, require_POST, require_safe
 
-from compat_matrix.apps import bodies, support
-from compat_matrix.apps.django_app import async_bodies
+from compat_matrix.apps import async_bodies, bodies, support
 from compat_matrix.apps.support import FILE, Wire
 
 TEXT = "text/plain; charset=utf-8"

@@ -1,4 +1,4 @@
-"""The bodies of ``compat_matrix.apps.bodies`` as Django streams them on an event loop."""
+"""The bodies of ``bodies.py`` as asyncio's frameworks stream them from plain generators. Knows no framework."""
 
 from __future__ import annotations
 
