@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import traceback
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import uvicorn
 from asgiref import compatibility
 
 from bridge import WsgiToAsgi
+from bridge.cli.failures import give_up
 from bridge.cli.load import load_application
 from bridge.errors import LoadError
 from bridge.interface import Interface, interface_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 _LOG_LEVELS = ["critical", "error", "warning", "info", "debug", "trace"]
 _THREADS = 40
-
-
-class _Refused(click.ClickException):
-    """One line on stderr: the command line is wrong, as click's own usage errors are."""
-
-    exit_code = 2
-
-
-class _Failed(click.ClickException):
-    """One line on stderr, after a traceback: the command line is right, the application is not."""
-
-    exit_code = 1
 
 
 @click.command()
@@ -63,7 +50,7 @@ def serve(target: str, host: str, port: int, threads: int | None, log_level: str
         app = load_application(target)
         interface = interface_of(app)
     except LoadError as error:
-        _give_up(target, error)
+        give_up(f"cannot serve {target}: {error}", error)
     if interface is not Interface.WSGI and threads is not None:
         click.echo(
             f"--threads has no effect: {target} is an ASGI application, which needs no worker threads",
@@ -81,29 +68,3 @@ def _as_asgi(app: object, interface: Interface, threads: int | None) -> Callable
         # As Any: asgiref.compatibility has no annotations.
         application = cast("Any", compatibility).guarantee_single_callable(application)
     return application
-
-
-def _give_up(target: str, error: LoadError) -> NoReturn:
-    message = f"cannot serve {target}: {error}"
-    cause = error.__cause__
-    if cause is None:
-        raise _Refused(message) from None
-    traceback.print_exception(type(cause), cause, _application_frames(cause.__traceback__))
-    raise _Failed(message) from None
-
-
-def _application_frames(frames: TracebackType | None) -> TracebackType | None:
-    # What comes before the module's own code is the same for every mistake, and nobody's to correct.
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") in _NOT_THE_APPLICATION:
-        frames = frames.tb_next
-    return frames
-
-
-_NOT_THE_APPLICATION = {
-    "bridge.cli.load",
-    "importlib",
-    "importlib._bootstrap",
-    "importlib._bootstrap_external",
-    "_frozen_importlib",
-    "_frozen_importlib_external",
-}
