@@ -229,7 +229,8 @@ def split_mount(path: str, root_path: str, raw_path: bytes | None = None, app_ro
 
     Returns:
         ``(script_name, path_info)`` as native strings. The mount ends at a segment border, and only a path
-        that starts with it loses it: Uvicorn and Starlette put the mount into ``path``, other servers do not.
+        that starts with it loses it: Uvicorn and Starlette put the mount into ``path``, other servers, and Starlette
+        before 0.33, do not. A path that starts with it by accident keeps it if *raw_path* tells that it was cut.
 
     Raises:
         ServerError: *root_path* is neither empty nor starts with ``/``.
@@ -240,35 +241,43 @@ def split_mount(path: str, root_path: str, raw_path: bytes | None = None, app_ro
     if mount and not mount.startswith("/"):
         raise ServerError(f"root_path must be empty or start with '/'; the server sent {root_path!r}")
     script_name = _native(mount)
-    path_info = path if path.isascii() else _native_path(path, mount, raw_path)
-    if mount:
-        cut = _without(path_info, script_name)
-        outer = _native(app_root_path.rstrip("/"))
-        if cut is None and outer and script_name.startswith(outer):
-            cut = _without(path_info, script_name[len(outer) :])
-        if cut is not None:
-            path_info = cut
+    mounts = _mounts(mount, app_root_path.rstrip("/"))
+    if path.isascii() and not path.startswith(mounts):
+        path_info = path
+    else:
+        path_info = _native_path(path, mounts, raw_path)
+        for prefix in map(_native, mounts):
+            if path_info == prefix or path_info.startswith(prefix + "/"):
+                path_info = path_info[len(prefix) :]
+                break
     if not path_info and not script_name:
         path_info = "/"
     return script_name, path_info
 
 
-def _without(path: str, mount: str) -> str | None:
-    """Return what follows *mount* in *path*, None where the path is not below it."""
-    if path == mount or path.startswith(mount + "/"):
-        return path[len(mount) :]
-    return None
+def _mounts(mount: str, outer: str) -> tuple[str, ...]:
+    """Return what of *mount* can be in a path: all of it, or what a framework has added to the server's *outer*."""
+    if not mount:
+        return ()
+    inner = mount.removeprefix(outer)
+    return (mount, inner) if outer and inner.startswith("/") else (mount,)
 
 
-def _native_path(path: str, mount: str, raw_path: bytes | None) -> str:
+def _native_path(path: str, mounts: tuple[str, ...], raw_path: bytes | None) -> str:
+    """Return *path* as *raw_path* has it, which may be with one of *mounts*, where that was cut from path only.
+
+    That also tells a path that begins like its mount, ``/app`` of ``/app/app``, from one that has the mount in it.
+    """
     if raw_path:
         exact = unquote_to_bytes(raw_path.partition(b"?")[0])
         native = exact.decode("latin-1")
-        # Servers decode paths as UTF-8, or as latin-1 (Tremolo); the mount may have been cut from path only.
-        if path == exact.decode("utf-8", "replace") or path == native:
+        text = exact.decode("utf-8", "replace")
+        # Servers decode paths as UTF-8, or as latin-1 (Tremolo).
+        if path in (text, native):
             return native
-        if mount and (mount + path == exact.decode("utf-8", "replace") or _native(mount) + path == native):
-            return native
+        for mount in mounts:
+            if mount + path == text or _native(mount) + path == native:
+                return native
     return _native(path)
 
 
