@@ -1,0 +1,186 @@
+"""What the examples of the pages answer, as the pages say."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import anyio
+import httpx
+import pytest
+
+from tests.asgi import TIMEOUT, Message, on_asyncio
+from tests.docs.programs import run
+
+
+def of(page: str) -> pytest.MarkDecorator:
+    """Give a test the names that a page defines; not run in its event loop, which imports would hold up."""
+    return pytest.mark.parametrize("names", [page], indirect=True)
+
+
+@pytest.fixture
+def names(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Run a page."""
+    return run(request.param)
+
+
+async def get(app: Any, path: str) -> httpx.Response:
+    """Ask an ASGI application."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=TIMEOUT) as client:
+        return await client.get(path)
+
+
+def get_wsgi(app: Any, path: str) -> bytes:
+    """Ask a WSGI application."""
+    environ: dict[str, Any] = {"PATH_INFO": path}
+    setup_testing_defaults(environ)
+    body = app(environ, lambda status, headers, exc_info=None: None)
+    try:
+        return b"".join(body)
+    finally:
+        body.close()
+
+
+@on_asyncio
+@of("index.md")
+async def test_quick_start_on_an_asgi_server(names: dict[str, Any]) -> None:
+    """index.md: the WSGI application alone, and below its prefix beside the other."""
+    assert (await get(names["app"], "/")).text == "Hello"
+    assert (await get(names["both"], "/shop/")).text == "Hello"
+    assert (await get(names["both"], "/")).json() == {"Hello": "Gilbert"}
+
+
+@of("index.md")
+def test_quick_start_on_a_wsgi_server(names: dict[str, Any]) -> None:
+    """index.md: the ASGI application."""
+    with names["wsgi_app"] as app:
+        assert get_wsgi(app, "/") == b'{"Hello":"Gilbert"}'
+
+
+@on_asyncio
+@of("wsgi-on-asgi.md")
+async def test_mounted_applications_know_their_prefix(names: dict[str, Any]) -> None:
+    """wsgi-on-asgi.md: two applications below one, which have no page of their own."""
+    response = await get(names["site"], "/shop/")
+
+    assert (response.status_code, response.headers["content-type"]) == (404, "text/html; charset=utf-8")  # Flask's
+
+
+@of("streaming.md")
+def test_stream_of_an_asgi_application(names: dict[str, Any]) -> None:
+    """streaming.md: numbers on a WSGI server."""
+    with names["wsgi_app"] as app:
+        assert get_wsgi(app, "/numbers") == b"0\n1\n2\n"
+
+
+class News:
+    """The queue of streaming.md: one event, and more of them only when the client has left."""
+
+    def __init__(self) -> None:
+        self.client_left = threading.Event()
+        self._events = iter(["first"])
+
+    def get(self, timeout: float) -> str:
+        for event in self._events:
+            return event
+        assert self.client_left.wait(TIMEOUT)
+        return "late"
+
+
+@on_asyncio
+@of("streaming.md")
+async def test_events_are_streamed_as_they_come(names: dict[str, Any]) -> None:
+    """streaming.md: an event leaves while the stream is open, and a client that leaves ends it."""
+    names["news"] = news = News()
+    sent: list[Message] = []
+    first_sent = anyio.Event()
+
+    async def receive() -> Message:
+        await first_sent.wait()
+        news.client_left.set()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message["type"] == "http.response.body":
+            first_sent.set()
+
+    with anyio.fail_after(TIMEOUT):
+        await names["app"](_scope("http", "/events"), receive, send)
+
+    assert sent[1] == {"type": "http.response.body", "body": b'data: "first"\n\n', "more_body": True}
+
+
+@on_asyncio
+@of("streaming.md")
+async def test_websocket_beside_a_wsgi_application(names: dict[str, Any]) -> None:
+    """streaming.md: the ASGI application that is mounted beside speaks WebSocket, the WSGI application refuses it."""
+    both = names["both"]
+
+    assert await _call_websocket(both, "/live/echo") == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert await _call_websocket(both, "/echo") == ["websocket.close"]
+
+
+@on_asyncio
+@of("tuning.md")
+async def test_metrics_are_served_beside_the_application(names: dict[str, Any]) -> None:
+    """tuning.md: the counters, as Prometheus reads them."""
+    app = names["app"]
+    await get(app, "/")
+
+    assert "bridge_served 1\n" in (await get(app, "/metrics")).text
+
+
+@on_asyncio
+@of("deploying.md")
+@pytest.mark.parametrize("path", ["/live", "/ready"])
+async def test_probes_answer_on_the_loop(names: dict[str, Any], path: str) -> None:
+    """deploying.md: no worker thread is needed, and the probes are no trouble to the lifespan."""
+    messages = iter(["lifespan.startup", "lifespan.shutdown"])
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": next(messages)}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    response = await get(names["app"], path)
+    await names["app"]({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+
+    assert (response.status_code, names["shop"].stats().threads) == (200, 0)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def _scope(kind: str, path: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": kind.replace("websocket", "ws"),
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"test")],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+        "subprotocols": [],
+        "state": {},
+    }
+
+
+async def _call_websocket(app: Any, path: str) -> list[str]:
+    messages = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hello"}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(_scope("websocket", path), receive, send)
+    return [message["type"] for message in sent]
