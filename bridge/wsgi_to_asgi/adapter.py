@@ -282,7 +282,7 @@ class WsgiToAsgi:
         )
         if begun or not more:
             body.feed(begun, more)
-        exchange.read_from(body, spooled=spooled, lazy=lazy)
+        exchange.read_from(body, spool_memory=self._request_buffer if spooled else None, lazy=lazy)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
         """Answer the lifespan protocol. Source: ASGI specification, "Lifespan Protocol"."""

@@ -51,7 +51,7 @@ class Exchange(Response):
         "_listener",
         "_receive",
         "_receive_error",
-        "_spool",
+        "_spool_memory",
         "_spooled",
         "_waiter",
         "async_tasks",
@@ -78,7 +78,7 @@ class Exchange(Response):
         self._context = context
         self._receive = receive
         self._body: RequestBody | None = None
-        self._spool = False
+        self._spool_memory: int | None = None
         self._eager = False  # receive() is called at once, for a body that is read while it arrives
 
         # Worker thread writes.
@@ -101,16 +101,17 @@ class Exchange(Response):
 
     # -- event loop thread ------------------------------------------------------------------------------------
 
-    def read_from(self, body: RequestBody, *, spooled: bool, lazy: bool) -> None:
+    def read_from(self, body: RequestBody, *, spool_memory: int | None, lazy: bool) -> None:
         """Let the worker thread read the request body while it arrives.
 
         Args:
             body: what becomes ``wsgi.input``.
-            spooled: read to its end before the application is called.
+            spool_memory: bytes of it that stay in memory when it is read to its end before the application is called; None: it
+                is not.
             lazy: take the first message when the application reads for the first time.
         """
         self._body = body
-        self._spool = spooled
+        self._spool_memory = spool_memory
         self._eager = not lazy
         self._environ["wsgi.input"] = BufferedReader(body)
 
@@ -326,7 +327,7 @@ class Exchange(Response):
             return None
 
     def _run(self) -> None:
-        if self._spool and not self._spool_body():
+        if self._spool_memory is not None and not self._spool_body(self._spool_memory):
             return
         iterable: Any = self._application(self._environ, self._start_response)
         try:
@@ -357,11 +358,11 @@ class Exchange(Response):
             error = converted
         self._errors = [error]
 
-    def _spool_body(self) -> bool:
+    def _spool_body(self, memory: int) -> bool:
         """Read a body of unknown length to its end; return False if the application is not to be called."""
         environ = self._environ
         try:
-            self._spooled, size = spool(environ["wsgi.input"], self._limit)
+            self._spooled, size = spool(environ["wsgi.input"], memory)
         except BodyTooLarge:
             self.refused = True
             text = b"The request body is too large.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -65,6 +66,22 @@ async def test_body_of_unknown_length_is_spooled(scope: Scope, chunks: list[byte
     assert reader.environ["CONTENT_LENGTH"] == str(len(b"".join(chunks)))
     assert "HTTP_TRANSFER_ENCODING" not in reader.environ
     assert reader.environ["wsgi.input_terminated"] is True
+
+
+@pytest.mark.parametrize(("request_buffer", "in_memory"), [(1000, False), (1_000_000, True)])
+async def test_spooled_body_stays_in_memory_up_to_request_buffer(request_buffer: int, in_memory: bool) -> None:
+    """response_buffer is for responses: a large one must not keep large bodies in memory."""
+    inputs: list[bool] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        inputs.append(isinstance(environ["wsgi.input"], io.BytesIO))
+        start_response("200 OK", [])
+        return []
+
+    bridge = WsgiToAsgi(application, request_buffer=request_buffer, response_buffer=1_001_000 - request_buffer)
+    await serve(bridge, upload_scope(None), *request_messages(*[b"x" * 999] * 300))
+
+    assert inputs == [in_memory]
 
 
 async def test_empty_chunked_body_has_length_zero() -> None:
