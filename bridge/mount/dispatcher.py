@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from bridge.errors import ConfigurationError
 from bridge.mount.kinds import as_asgi
-from bridge.mount.lifespans import Lifespans
+from bridge.mount.states import live, state_of
+from bridge.wsgi_to_asgi.environ import split_mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridge.protocols import AsgiApplication, Receive, Scope, Send
-
-# Where the server's state keeps those of the applications, which do not see it.
-_STATES: Final = "bridge.mount.states"
 
 
 class Dispatcher:
@@ -65,26 +63,17 @@ class Dispatcher:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or run the lifespans."""
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await live(self._applications, scope, receive, send)
             return
-        mount, number = self._choose(_below(scope.get("root_path", ""), scope.get("path", "")))
-        await self._applications[number][1](_mounted(scope, mount, number), receive, send)
+        path = _below(scope)
+        mount, number = self._choose(path)
+        await self._applications[number][1](_mounted(scope, path, mount, number), receive, send)
 
     def _choose(self, path: str) -> tuple[str, int]:
         for mount, number in self._mounts:
             if path.startswith(mount) and (len(path) == len(mount) or path[len(mount)] == "/" or not mount):
                 return mount, number
         raise AssertionError("the last mount is for every path")
-
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lifespans = Lifespans(self._applications)
-
-        def keep_states() -> None:
-            state = scope.get("state")
-            if state is not None:
-                state[_STATES] = lifespans.states
-
-        await lifespans.run(scope, receive, send, keep_states)
 
 
 def _checked(prefix: str) -> str:
@@ -96,28 +85,32 @@ def _checked(prefix: str) -> str:
     return mount
 
 
-def _below(root_path: str, path: str) -> str:
-    """Return *path* without the mount of the dispatcher itself, which some servers leave out of it."""
-    outer = root_path.rstrip("/")
-    return path[len(outer) :] if outer and (path == outer or path.startswith(outer + "/")) else path
+def _below(scope: Scope) -> str:
+    """Return the path without the mount of the dispatcher itself, which some servers and frameworks leave out of it."""
+    path: str = scope.get("path", "")
+    root_path: str = scope.get("root_path", "").rstrip("/")
+    if not root_path:
+        return path
+    _, below = split_mount(path, root_path, scope.get("raw_path"), scope.get("app_root_path") or "")
+    return below.encode("latin-1").decode("utf-8", "replace")
 
 
-def _mounted(scope: Scope, mount: str, number: int) -> Scope:
+def _mounted(scope: Scope, below: str, mount: str, number: int) -> Scope:
     state: dict[str, Any] | None = scope.get("state")
     own = dict(scope)
-    if state is not None and _STATES in state:
-        states = state[_STATES]
-        merged = {name: value for one in states for name, value in one.items()}
-        own["state"] = {**merged, **{k: v for k, v in state.items() if k != _STATES}, **states[number]}
+    if state is not None:
+        own["state"] = state_of(state, number)
     if not mount:
         return own
     outer = scope.get("root_path", "").rstrip("/")
-    path = scope.get("path", "")
-    if outer and _below(outer, path) is path:
+    if outer:
         # The whole path, as the specification has it: an application could not tell one mount from the other.
-        own["path"] = outer + path
+        own["path"] = whole = outer + below
         raw_path = scope.get("raw_path")
         if raw_path:
-            own["raw_path"] = quote(outer, safe="/:@!$&'()*+,;=~").encode("ascii") + raw_path
+            sent = unquote(raw_path.partition(b"?")[0].decode("latin-1"))
+            if whole.endswith(sent):
+                missing = whole[: len(whole) - len(sent)]
+                own["raw_path"] = quote(missing, safe="/:@!$&'()*+,;=~").encode("ascii") + raw_path
     own["root_path"] = outer + mount
     return own

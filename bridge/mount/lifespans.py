@@ -43,23 +43,23 @@ class Lifespans:
             send: is told how the startup and the shutdown of all of them have ended.
             started: called when all have started, before the server is told.
         """
+        # What ends it is said outside of the task group: servers (Hypercorn) cancel this coroutine as soon as they
+        # hear it, and would find it waiting for the group.
         async with anyio.create_task_group() as tasks:
             await receive()  # lifespan.startup
             failure = await self._startup(tasks, scope)
-            if failure is not None:
-                failures = [failure, *await self._shutdown()]
-                await send({"type": "lifespan.startup.failed", "message": "; ".join(failures)})
-                tasks.cancel_scope.cancel()
-                return
-            started()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()  # lifespan.shutdown
+            if failure is None:
+                started()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()  # lifespan.shutdown
             failures = await self._shutdown()
-            if failures:
-                await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
-            else:
-                await send({"type": "lifespan.shutdown.complete"})
             tasks.cancel_scope.cancel()  # those that have said it and go on
+        if failure is not None:
+            await send({"type": "lifespan.startup.failed", "message": "; ".join([failure, *failures])})
+        elif failures:
+            await send({"type": "lifespan.shutdown.failed", "message": "; ".join(failures)})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
 
     async def _startup(self, tasks: TaskGroup, scope: Scope) -> str | None:
         for member in self._members:

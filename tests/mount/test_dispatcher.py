@@ -95,6 +95,29 @@ async def test_mount_is_in_root_path_and_in_path(
     assert scope == before  # the server's own is left alone
 
 
+@pytest.mark.parametrize(
+    ("path", "raw_path", "server_mount", "expected"),
+    [
+        pytest.param("/app/x", b"/r/app/x", "", ("/r/app", "/r/app/x", b"/r/app/x"), id="cut from path only"),
+        pytest.param("/app/\ufffd", b"/r/app/%FF", "", ("/r/app", "/r/app/\ufffd", b"/r/app/%FF"), id="cut, not UTF-8"),
+        pytest.param("/r/app/x", b"/r/r/app/x", "", None, id="cut, and path begins like the mount"),
+        pytest.param("/r/app/x", b"/r/app/x", "/s", ("/s/r/app", "/s/r/app/x", b"/s/r/app/x"), id="server's left out"),
+    ],
+)
+async def test_mount_of_a_framework_around_the_dispatcher(
+    path: str, raw_path: bytes, server_mount: str, expected: tuple[str, str, bytes] | None
+) -> None:
+    """Starlette before 0.33 cut a mount from path only; later, app_root_path is what of it is the server's."""
+    application, default = Seen(), Seen()
+    scope = http_scope(path=path, raw_path=raw_path, root_path=f"{server_mount}/r", app_root_path=server_mount)
+
+    await Dispatcher(default, {"/app": application})(scope, never, never)
+
+    got = [(seen["root_path"], seen["path"], seen["raw_path"]) for seen in application.scopes]
+    assert got == ([expected] if expected else [])
+    assert len(default.scopes) == (0 if expected else 1)
+
+
 async def test_default_gets_the_scope_as_it_is() -> None:
     """Nothing is mounted there."""
     application = Seen()
@@ -311,6 +334,28 @@ async def test_shutdown_that_fails_keeps_no_other_from_its_own(
     assert "the application at /b" in said[-1]["message"]
     assert reason in said[-1]["message"]
     assert LOG == ["a startup", "b startup", "b shutdown", "a shutdown"]
+
+
+async def test_nothing_is_left_to_do_once_the_server_is_told() -> None:
+    """Hypercorn cancels the lifespan when it hears that the shutdown is complete, and logs what that interrupts."""
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def goes_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await living("a")(scope, receive, send)
+        await anyio.sleep_forever()
+
+    with anyio.CancelScope() as server:
+
+        async def send(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                server.cancel()
+
+        await Dispatcher(goes_on, {})({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+
+    assert not server.cancelled_caught
 
 
 async def test_lifespan_may_run_again() -> None:
