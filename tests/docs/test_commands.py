@@ -34,7 +34,7 @@ HELP = {
 }
 OF_OTHERS = ("grep", "python -m pip")
 COMPILED = ("mod_wsgi-express", "uwsgi")  # no extra of the tests has them
-# Those of tests/test_docs.py, and of what it finds there.
+# Those of tests/docs/test_compat_matrix.py, and of what it finds there.
 PAGES = [page.name for page in pages() if page.name != "compat-matrix.md" and commands(page.name)]
 LINES = [pytest.param(page, line, id=f"{page}: {line}") for page in PAGES for line in dict.fromkeys(commands(page))]
 
