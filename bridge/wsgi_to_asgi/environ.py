@@ -178,6 +178,7 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
 
     Source: RFC 3875, 4.1.18; RFC 9110, 5.3 (``,``); RFC 6265, 5.4 and RFC 9113, 8.2.3 (cookies, ``; ``).
     """
+    repeated: dict[str, list[str]] | None = None
     for name, value in headers:
         try:
             key = _KEYS[name]
@@ -185,11 +186,18 @@ def add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> Non
             key = _learn(name)
         if not key:
             continue
-        if key in environ:
-            separator = "; " if key == "HTTP_COOKIE" else ","
-            environ[key] += separator + value.decode("latin-1")
-        else:
+        if key not in environ:
             environ[key] = value.decode("latin-1")
+        else:
+            # Joined once, at the end: a client may repeat a header thousands of times, and this is the event loop.
+            if repeated is None:
+                repeated = {}
+            if key not in repeated:
+                repeated[key] = [environ[key]]
+            repeated[key].append(value.decode("latin-1"))
+    if repeated is not None:
+        for key, values in repeated.items():
+            environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
 
 
 def environ_key(name: bytes) -> str:

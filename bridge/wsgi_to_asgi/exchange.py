@@ -106,8 +106,8 @@ class Exchange(Response):
 
         Args:
             body: what becomes ``wsgi.input``.
-            spool_memory: bytes of it that stay in memory when it is read to its end before the application is called; None: it
-                is not.
+            spool_memory: bytes of it that stay in memory when it is read to its end before the application is
+                called; None: it is not read before.
             lazy: take the first message when the application reads for the first time.
         """
         self._body = body

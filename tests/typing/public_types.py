@@ -23,6 +23,8 @@ from bridge import (
     WorkerThreads,
     WsgiToAsgi,
 )
+from bridge.compat.a2wsgi import ASGIMiddleware, WSGIMiddleware
+from bridge.compat.asgiref import WsgiToAsgi as AsgirefWsgiToAsgi
 from bridge.mount import Dispatcher, as_asgi, as_wsgi
 
 if TYPE_CHECKING:
@@ -169,6 +171,12 @@ dispatcher = Dispatcher(Framework(), {"/a": as_wsgi(function), "/b": as_asgi(fun
 AsgiToWsgi(dispatcher)
 WsgiToAsgi(as_wsgi(dispatcher))
 as_asgi(function, kind="cgi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# -- compat -----------------------------------------------------------------------------------------------------
+
+assert_type(WSGIMiddleware(function, 10, 10).stats(), Stats)
+assert_type(ASGIMiddleware(dispatcher, wait_time=5.0).wait_time, float | None)
+assert_type(AsgirefWsgiToAsgi(function, duplicate_header_limit=100).stats(), Stats)
 
 # -- errors -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import BadRequest, BridgeError, ServerError
 from bridge.wsgi_to_asgi import environ as environ_module
-from bridge.wsgi_to_asgi.environ import build_environ, environ_key, split_mount, tls_variables
+from bridge.wsgi_to_asgi.environ import add_headers, build_environ, environ_key, split_mount, tls_variables
 from tests.asgi import Environ, Scope, http_scope
 
 pytestmark = pytest.mark.usefixtures("_names_of_this_test")
@@ -166,6 +166,24 @@ def test_mount_may_be_in_the_path_or_left_out(path: str, raw_path: bytes) -> Non
 def test_path_that_begins_like_its_mount_keeps_it(path: str, raw_path: bytes, path_info: str) -> None:
     """Starlette before 0.33 cut the mount off path, and left raw_path alone (routing.py, Mount.matches())."""
     assert split_mount(path, "/app", raw_path) == ("/app", path_info)
+
+
+def test_headers_that_repeat_cost_what_they_are_long() -> None:
+    """Joined one after another they would cost its square, on the event loop (CVE-2025-14550 of asgiref)."""
+
+    class Counting(dict[str, Any]):
+        written = 0
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            self.written += len(value)
+            super().__setitem__(key, value)
+
+    environ = Counting()
+
+    add_headers(environ, [(b"x-a", b"1")] * 1000)
+
+    assert environ == {"HTTP_X_A": ",".join("1" * 1000)}
+    assert environ.written <= 2 * len(environ["HTTP_X_A"])
 
 
 def test_mount_may_be_escaped_in_the_target() -> None:
