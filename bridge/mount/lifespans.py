@@ -43,6 +43,8 @@ class Lifespans:
             send: is told how the startup and the shutdown of all of them have ended.
             started: called when all have started, before the server is told.
         """
+        failure: str | None = None
+        failures: list[str] = []
         # What ends it is said outside of the task group: servers (Hypercorn) cancel this coroutine as soon as they
         # hear it, and would find it waiting for the group.
         async with anyio.create_task_group() as tasks:

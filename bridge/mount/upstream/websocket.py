@@ -1,0 +1,300 @@
+"""One WebSocket, between receive() and send() and the upstream. Knows no URL and no option."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import os
+from typing import TYPE_CHECKING, Final, cast
+
+import anyio
+import h11
+from wsproto.connection import CLIENT, Connection, ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.frame_protocol import CloseReason
+
+from bridge.mount.upstream.failures import BadGateway, UpstreamFailure
+from bridge.mount.upstream.response import end_to_end
+from bridge.mount.upstream.silence import Silence
+
+if TYPE_CHECKING:
+    from wsproto.events import Event
+
+    from bridge.mount.upstream.connections import Connections
+    from bridge.mount.upstream.request import RequestHead
+    from bridge.mount.upstream.wire import Wire
+    from bridge.protocols import Message, Receive, Send
+
+_logger = logging.getLogger("bridge")
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+
+# RFC 6455, 7.4.1.
+_NORMAL: Final = 1000
+_NO_CODE: Final = 1005  # never sent: a close without a code is received as it
+_TOO_BIG: Final = 1009
+_INTERNAL: Final = 1011
+# What a close frame may carry; 1006 and 1015 stand for one that never came.
+_SENDABLE: Final = frozenset({*range(1000, 1015), *range(3000, 5000)} - {1004, _NO_CODE, 1006})
+
+# Seconds that the upstream has to answer a close; a guess. RFC 6455, 7.1.1, leaves the end of the connection to it.
+_CLOSE_WAIT: Final = 5.0
+
+
+class WebSocket:
+    """Pass one WebSocket through: its handshake, its messages, its end. Event loop.
+
+    Frames are not passed through, messages are: each side has pings, fragments and extensions of its own.
+
+    Args:
+        connections: to the upstream.
+        request: its head, without the headers of the handshake.
+        subprotocols: that the client offers, in its order.
+        receive: the server's, as *send*; ``websocket.connect`` has been received.
+        send: the server's.
+        denial: whether the server can answer the handshake with an HTTP response.
+        silence: seconds for the upstream's answer to the handshake; None: no limit.
+        max_size: bytes of a message from the upstream.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        request: RequestHead,
+        subprotocols: list[str],
+        receive: Receive,
+        send: Send,
+        *,
+        denial: bool,
+        silence: float | None,
+        max_size: int,
+    ) -> None:
+        self._connections = connections
+        self._request = request
+        self._subprotocols = subprotocols
+        self._receive = receive
+        self._send = send
+        self._denial = denial
+        self._silence = Silence(silence)
+        self._max_size = max_size
+        self._frames = Connection(CLIENT)
+        self._writing = anyio.Lock()  # both tasks write
+        self._pieces: list[str | bytes] = []  # of a message that is not complete
+        self._size = 0  # bytes of them
+        self.answered = False
+        """The head of a response that denies the handshake is out."""
+        self._accepted = False
+        self._closing = False  # for the client it has ended: nothing is sent there any more
+        self._both = anyio.CancelScope()  # of the task group, once there is one
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Return when both sides have ended.
+
+        Raises:
+            RequestRefused: the handshake has failed, and the client was not answered; or, if :attr:`answered`, not with
+                the whole of what the upstream says instead.
+            Exception: the server's, of ``receive()`` and ``send()``.
+        """
+        async with self._connections.place("websocket"):
+            wire = await self._connections.make()
+            try:
+                async with anyio.create_task_group() as tasks:
+                    self._both = tasks.cancel_scope
+                    tasks.start_soon(self._attend_client, wire)
+                    try:
+                        if await self._handshake(wire):
+                            await self._attend_upstream(wire)
+                    except Exception as error:  # kept from the task group, which would make a group of it
+                        self._failure = self._failure or error
+                    tasks.cancel_scope.cancel()
+            finally:
+                await wire.close()
+        if self._failure is not None and not (self._closing and isinstance(self._failure, UpstreamFailure)):
+            raise self._failure
+
+    # -- the handshake ------------------------------------------------------------------------------------------------
+
+    async def _handshake(self, wire: Wire) -> bool:
+        """Ask the upstream and tell the client what it says; return whether there is a WebSocket."""
+        key = base64.b64encode(os.urandom(16))
+        headers = [pair for pair in self._request.headers if not pair[0].startswith(b"sec-websocket-")]
+        headers += [
+            (b"connection", b"Upgrade"),
+            (b"upgrade", b"websocket"),
+            (b"sec-websocket-version", b"13"),
+            (b"sec-websocket-key", key),
+        ]
+        if self._subprotocols:
+            headers.append((b"sec-websocket-protocol", ", ".join(self._subprotocols).encode("latin-1")))
+        self._request.headers = headers
+        with self._silence.ends():
+            await wire.ask(self._request)
+        answer = await self._final_head(wire)
+        if answer.status_code != 101:
+            await self._deny(wire, answer)
+            return False
+        subprotocol = self._agreed(answer, key)
+        kept = [pair for pair in end_to_end(101, answer.headers) if not pair[0].startswith(b"sec-websocket-")]
+        self._accepted = True
+        await self._to_client({"type": "websocket.accept", "subprotocol": subprotocol, "headers": kept})
+        self._frames.receive_data(wire.rest)
+        return True
+
+    async def _final_head(self, wire: Wire) -> h11.Response | h11.InformationalResponse:
+        while True:
+            event = wire.heard_event()
+            if event is h11.NEED_DATA:
+                with self._silence.ends():
+                    await wire.listen()
+            elif isinstance(event, h11.Response) or (
+                isinstance(event, h11.InformationalResponse) and event.status_code == 101
+            ):
+                return event
+
+    def _agreed(self, answer: h11.Response | h11.InformationalResponse, key: bytes) -> str | None:
+        """Return the subprotocol of a handshake that is right. Source: RFC 6455, 4.1."""
+        said = dict(answer.headers)
+        token = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+        subprotocol = said.get(b"sec-websocket-protocol", b"").decode("latin-1") or None
+        if said.get(b"sec-websocket-accept") != token:
+            wrong = "its Sec-WebSocket-Accept is not for this request"
+        elif b"sec-websocket-extensions" in said:
+            wrong = "it has extensions that nobody has asked for"
+        elif subprotocol is not None and subprotocol not in self._subprotocols:
+            wrong = f"its subprotocol {subprotocol!r} was not offered"
+        else:
+            return subprotocol
+        raise BadGateway("The upstream server sent no valid handshake.", f"its WebSocket handshake is wrong: {wrong}")
+
+    async def _deny(self, wire: Wire, answer: h11.Response | h11.InformationalResponse) -> None:
+        """Pass on what the upstream says instead. Source: ASGI WebSocket Denial Response extension."""
+        if not self._denial:
+            await self._to_client({"type": "websocket.close", "code": _NORMAL})  # before it is accepted: 403
+            return
+        headers = end_to_end(answer.status_code, answer.headers)
+        kind = "websocket.http.response"
+        self.answered = True
+        await self._to_client({"type": f"{kind}.start", "status": answer.status_code, "headers": headers})
+        while True:
+            event = wire.heard_event()
+            if event is h11.NEED_DATA:
+                with self._silence.ends():
+                    await wire.listen()
+            elif isinstance(event, h11.Data):
+                await self._to_client({"type": f"{kind}.body", "body": bytes(event.data), "more_body": True})
+            else:  # the end of the message
+                await self._to_client({"type": f"{kind}.body", "body": b"", "more_body": False})
+                return
+
+    # -- the client's side --------------------------------------------------------------------------------------------
+
+    async def _attend_client(self, wire: Wire) -> None:
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "websocket.disconnect":
+                    await self._pass_close_up(wire, message)
+                    return
+                text = message.get("text")
+                event = BytesMessage(bytes(message.get("bytes") or b"")) if text is None else TextMessage(text)
+                await self._say(wire, event)
+        except BadGateway:
+            return  # the other task hears it as well, and what the upstream has said before
+        except Exception as error:
+            self._failure = self._failure or error
+            self._both.cancel()
+
+    async def _pass_close_up(self, wire: Wire, message: Message) -> None:
+        code = message.get("code") or _NO_CODE
+        self._closing = True
+        if not self._accepted or code not in (*_SENDABLE, _NO_CODE):
+            # A client that was lost was not closed: the upstream is to see that as well.
+            self._both.cancel()
+            return
+        self._both.deadline = anyio.current_time() + _CLOSE_WAIT
+        if code == _NO_CODE:
+            await self._say(wire, CloseConnection(CloseReason.NO_STATUS_RCVD))
+        else:
+            await self._say(wire, CloseConnection(int(code), message.get("reason") or ""))
+
+    # -- the upstream's side ------------------------------------------------------------------------------------------
+
+    async def _attend_upstream(self, wire: Wire) -> None:
+        try:
+            while True:
+                for event in self._frames.events():
+                    if isinstance(event, CloseConnection):
+                        await self._pass_close_down(wire, event)
+                        return
+                    if isinstance(event, Ping):
+                        await self._say(wire, event.response())
+                    elif isinstance(event, (TextMessage, BytesMessage)) and not await self._pass_down(wire, event):
+                        return
+                data = await wire.read()
+                if not data:
+                    raise BadGateway("The upstream server was lost.", "it closed the connection without a close")
+                self._frames.receive_data(data)
+        except BadGateway as error:
+            if not self._closing:
+                _logger.warning("A WebSocket is closed with 1011, the upstream was lost: %s", error.detail)
+                await self._close_client(_INTERNAL, str(error))
+
+    async def _pass_down(self, wire: Wire, event: TextMessage | BytesMessage) -> bool:
+        """Send the client a message once it is complete; return False if it is too long."""
+        piece: str | bytes = event.data if isinstance(event, TextMessage) else bytes(event.data)
+        self._size += len(piece.encode()) if isinstance(piece, str) and not piece.isascii() else len(piece)
+        if self._size > self._max_size:
+            reason = f"a message has more than {self._max_size} bytes"
+            _logger.warning("A WebSocket is closed with 1009: %s (option max_message_size)", reason)
+            await self._close_client(_TOO_BIG, reason)
+            await self._say(wire, CloseConnection(_TOO_BIG, reason))
+            return False
+        self._pieces.append(piece)
+        if not event.message_finished:
+            return True
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if isinstance(event, TextMessage):
+            await self._to_client({"type": "websocket.send", "text": "".join(cast("list[str]", pieces))})
+        else:
+            await self._to_client({"type": "websocket.send", "bytes": b"".join(cast("list[bytes]", pieces))})
+        return True
+
+    async def _pass_close_down(self, wire: Wire, event: CloseConnection) -> None:
+        if self._frames.state is ConnectionState.CLOSED:
+            return  # the answer to the client's
+        broke_protocol = self._frames.state is ConnectionState.OPEN
+        if broke_protocol:
+            _logger.warning("A WebSocket is closed with 1011, the upstream broke RFC 6455: %s", event.reason)
+            await self._close_client(_INTERNAL, "The upstream server broke the WebSocket protocol.")
+            answer = CloseConnection(event.code)
+        else:
+            await self._close_client(event.code if event.code in _SENDABLE else _NORMAL, event.reason or "")
+            answer = event.response()
+        await self._say(wire, answer)
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    async def _to_client(self, message: Message) -> None:
+        if self._closing:
+            return
+        try:
+            await self._send(message)
+        except OSError:
+            # Source: ASGI WebSocket specification, send() after a disconnect. receive() says how the client has left,
+            # and the other task hands that on.
+            self._closing = True
+            self._both.deadline = anyio.current_time() + _CLOSE_WAIT
+
+    async def _close_client(self, code: int, reason: str) -> None:
+        await self._to_client({"type": "websocket.close", "code": int(code), "reason": reason})
+        self._closing = True
+
+    async def _say(self, wire: Wire, event: Event) -> None:
+        async with self._writing:
+            # A close may have been said meanwhile, and it is the last that is said.
+            if self._frames.state is ConnectionState.OPEN or (
+                self._frames.state is ConnectionState.REMOTE_CLOSING and isinstance(event, CloseConnection)
+            ):
+                await wire.write(self._frames.send(event))
