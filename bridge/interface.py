@@ -164,7 +164,7 @@ def _refusal(app: Application) -> str:
         return "is no application itself; name an instance of it"
     signature = _signature(app)
     if signature is not None and not signature.parameters:
-        return "takes no arguments, like an application factory; call it in the module and name the result"
+        return "takes no arguments, like an application factory; call it, on the command line as MODULE:FACTORY()"
     return (
         "takes neither (environ, start_response), as WSGI has it, nor (scope, receive, send), as ASGI "
         "has it; give it one of these signatures"

@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 import threading
+from asyncio import constants
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,17 +32,20 @@ def pytest_configure(config: pytest.Config) -> None:
     interval = config.getoption("--switch-interval")
     if interval is not None:
         sys.setswitchinterval(interval)
-
-
-def pytest_collection_finish() -> None:
-    # What is imported by now stays: the collection after each test shall not look at it again.
-    gc.collect()
-    gc.freeze()
+    # asyncio's debug mode notes for each handle and future where it was made, ten calls deep. That took as long as the
+    # exchanges of which it is noted; the innermost two are enough to find the place.
+    constants.__dict__["DEBUG_STACK_DEPTH"] = 2
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish() -> None:
     gc.unfreeze()  # plugins that report now ask the collector for referrers, which it hides while frozen
+
+
+def pytest_fixture_post_finalizer(fixturedef: pytest.FixtureDef[Any]) -> None:
+    if fixturedef.scope != "function":
+        # What it has lost in a cycle was there before its tests, and was frozen for them.
+        gc.unfreeze()
 
 
 @pytest.fixture(params=EVENT_LOOPS)
@@ -97,6 +101,11 @@ def _quiet_bridge(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_thread_left(_quiet_event_loop: None, _quiet_bridge: None) -> Iterator[None]:
     """Fail a test that leaves a thread of the bridge which does not end when it is told to."""
+    # What is there before the test is frozen: the collection after it shall look at what the test has left and at
+    # nothing else. Looking at all modules each time took longer than the tests. Collected first, since the fixtures
+    # of the test before have ended after its collection.
+    gc.collect()
+    gc.freeze()
     before = set(threading.enumerate())
     yield
     gc.collect()  # what is lost says so here, and not in a later test

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_EXTRA = {"click", "uvicorn"}  # what the extra `serve` installs and the commands import
+_EXTRA = {"click", "rich", "rich_click"}  # what the extra `serve` installs and the commands import
 
 
 def main() -> None:

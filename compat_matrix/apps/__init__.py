@@ -32,7 +32,7 @@ APPS: dict[str, App] = {
             _OF_ASGI,
             same_as="flask",
         ),
-        App("django", "Django", "wsgi", "compat_matrix.apps.django_app.wsgi:app", ("django",), _OF_ASGI),
+        App("django", "Django", "wsgi", "compat_matrix.apps.django_app.wsgi:application", ("django",), _OF_ASGI),
         App("django-asgi", "Django", "asgi", "compat_matrix.apps.django_app.asgi:app", ("django",), _OF_DJANGO),
         App("bottle", "Bottle", "wsgi", "compat_matrix.apps.bottle_app:app", ("bottle",), _OF_BOTTLE),
         App("pyramid", "Pyramid", "wsgi", "compat_matrix.apps.pyramid_app:app", ("pyramid",), _OF_ASGI | _NO_ASYNC),

@@ -397,22 +397,26 @@ def test_background_task_is_not_cut(module: str, wait_time: float | None) -> Non
 
 def test_wait_time_keeps_nothing() -> None:
     """An application that ended by itself leaves no timer behind."""
+    ended, gone = threading.Event(), threading.Event()
     tasks: list[weakref.ref[asyncio.Task[Any]]] = []
 
     async def remembered(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            tasks.append(weakref.ref(cast("asyncio.Task[Any]", asyncio.current_task())))
+            task = cast("asyncio.Task[Any]", asyncio.current_task())
+            task.add_done_callback(lambda _: ended.set())
+            tasks.append(weakref.ref(task, lambda _: gone.set()))
         await asgi_application(scope, receive, send)
 
     middleware = ASGIMiddleware(remembered, wait_time=3600.0)
     served(middleware)
-    ended = threading.Event()
-    # Twice: the last callbacks of the task may be behind the first.
-    middleware.loop.call_soon_threadsafe(lambda: middleware.loop.call_soon(ended.set))
     wait(ended)
+    # The loop has done with the task when it begins another step.
+    stepped = threading.Event()
+    middleware.loop.call_soon_threadsafe(stepped.set)
+    wait(stepped)
     gc.collect()
 
-    assert [task() for task in tasks] == [None]
+    wait(gone)
 
 
 def test_loop_that_does_not_run_is_run() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from importlib.util import find_spec
 
 import pytest
@@ -16,10 +16,11 @@ from compat_matrix.model import Adapter
 from compat_matrix.plan import HOMES
 from compat_matrix.servers import RECIPES, running
 from compat_matrix.site import Site
+from tests.compat_matrix import forking
 from tests.compat_matrix.mutants import MUTANTS, Mutant
 
-# Seconds. What a mutant never does has to be waited for, and some do not end by themselves. Too short a wait cannot
-# make these tests fail: what is waited for with a mutant shall fail.
+# Seconds. What a mutant never does has to be waited for. Too short a wait cannot make these tests fail: what is waited
+# for with a mutant shall fail.
 _PATIENCE = 1.0
 
 # What all mutants can do: one that serves nothing would be caught by any check, and prove nothing.
@@ -28,7 +29,39 @@ _ALIVE = {False: "http.response.404.right", True: "raw.right"}
 
 _PLACES = sorted({(mutant.app, mutant.server) for mutant in MUTANTS.values()})
 
+# What the servers import, as far as it is the same for many of them.
+_IMPORTED = (
+    "gunicorn.app.wsgiapp",
+    "gunicorn.workers.gthread",
+    "uvicorn.main",
+    "waitress.runner",
+    "compat_matrix.composition",
+    "tests.compat_matrix.mutants",
+    *sorted({APPS[mutant.app].target.partition(":")[0] for mutant in MUTANTS.values()}),
+    *(name for name in ("asgion", "werkzeug.middleware.lint") if find_spec(name)),
+)
+
 Standard = Callable[[str], dict[str, Observation]]
+
+
+class _Impatient(Site):
+    """Has the time that any site has for its first check, which shall pass, and ``_PATIENCE`` for the others."""
+
+    _begun = False
+
+    def begin(self) -> None:
+        super().begin()
+        if self._begun:
+            self.timeout = _PATIENCE
+        self._begun = True
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_servers() -> Iterator[None]:
+    """Each application, and each mutant, still has a process of its own."""
+    with forking.template(_IMPORTED) as template, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "subprocess", template)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +112,7 @@ def test_mutant_is_caught(mutant: Mutant, standard: Standard, monkeypatch: pytes
     """Each check that is named for a mutation fails with it, and not because nothing works."""
     if mutant.needs and find_spec(mutant.needs) is None:
         pytest.skip(f"{mutant.needs} is not installed, and only it sees this")
-    monkeypatch.setattr(cells, "Site", partial(Site, timeout=_PATIENCE))
-    monkeypatch.setattr(running, "STOP_TIMEOUT", _PATIENCE)
+    monkeypatch.setattr(cells, "Site", _Impatient)
     alive = _ALIVE[APPS[mutant.app].raw]
     outcomes = ask((mutant.app, mutant.server), mutant.name, (alive, *mutant.caught_by), standard)
     expected = {alive: "pass"} | dict.fromkeys(mutant.caught_by, "fail")

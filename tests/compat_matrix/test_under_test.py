@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,21 @@ def test_interface_of_legacy_applications_is_asgi(shop: Path) -> None:
     (shop / "legacy.py").write_text(ASGI_2)
 
     assert under_test.find("legacy:app", shop).interface == "asgi"
+
+
+@pytest.mark.parametrize("target", ["shop.py", "pages/front.py", "pages/front.py:create()", "pages.front:app"])
+def test_application_is_named_as_for_serving(shop: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """Files and factories too, found out about and then loaded where they are served."""
+    (shop / "pages").mkdir()
+    (shop / "pages" / "front.py").write_text(f"{ASGI}\ndef create(): return app")
+    found = under_test.find(target, shop)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    with under_test.environment(found, shop):
+        application = under_test.from_environment()
+    del sys.modules[application.__module__]
+
+    assert (found.name, found.interface) == (target, "wsgi" if target == "shop.py" else "asgi")
+    assert (application.__name__, application.__code__.co_filename.startswith(str(shop))) == ("app", True)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bridge.errors import ApplicationError, ConfigurationError, RequestRefused, ServerError
+from bridge.errors import ApplicationError, ConfigurationError, RequestRefused, ServerError, UpstreamFailure
 from bridge.mount.upstream.address import parse_address
-from bridge.mount.upstream.failures import UpstreamFailure
 from bridge.mount.upstream.request import build_request
 from bridge.mount.upstream.response import messages_of
 

@@ -12,7 +12,7 @@ import anyio
 import httpcore
 from anyio.lowlevel import current_token
 
-from bridge.mount.upstream.failures import BadGateway, GatewayTimeout, NoConnectionFree
+from bridge.errors import BadGateway, GatewayTimeout, NoConnectionFree
 from bridge.mount.upstream.wire import Wire
 
 if TYPE_CHECKING:

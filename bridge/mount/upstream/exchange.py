@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import h11
 
-from bridge.errors import BadRequest
-from bridge.mount.upstream.failures import BadGateway
+from bridge.errors import BadGateway, BadRequest
 from bridge.mount.upstream.request import Framing
 from bridge.mount.upstream.response import end_to_end
 from bridge.mount.upstream.silence import Silence

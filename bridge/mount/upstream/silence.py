@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from bridge.mount.upstream.failures import GatewayTimeout
+from bridge.errors import GatewayTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,7 +14,7 @@ from wsproto.connection import CLIENT, Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from bridge.mount.upstream.failures import BadGateway, UpstreamFailure
+from bridge.errors import BadGateway, UpstreamFailure
 from bridge.mount.upstream.response import end_to_end
 from bridge.mount.upstream.silence import Silence
 

@@ -8,8 +8,7 @@ import anyio
 import h11
 import httpcore
 
-from bridge.errors import BadRequest
-from bridge.mount.upstream.failures import BadGateway
+from bridge.errors import BadGateway, BadRequest
 
 if TYPE_CHECKING:
     from bridge.mount.upstream.request import RequestHead

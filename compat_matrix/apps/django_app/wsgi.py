@@ -8,4 +8,4 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "compat_matrix.apps.django_app.settings"
 
-app = get_wsgi_application()
+application = get_wsgi_application()
