@@ -96,7 +96,7 @@ def test_a_wrong_target_gets_one_line_and_status_2(write_module: WriteModule, ta
     """A slip of the command line needs a sentence, not a traceback; also in a mount."""
     write_module("web.py", f"{WSGI}\ndef create(): ...")
     for arguments in ((target,), ("web:app", "--mount", f"/a={target}")):
-        result = invoke(*arguments)
+        result = invoke(*arguments, "--bind", "127.0.0.1:0")
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
         assert result.stderr.startswith(f"Error: cannot serve {target}: ")
         assert said in result.stderr
@@ -122,7 +122,7 @@ def test_a_wrong_target_gets_one_line_and_status_2(write_module: WriteModule, ta
 @pytest.mark.usefixtures("web")
 def test_a_mistake_gets_one_line_and_status_2(become: Become, arguments: list[str], said: str) -> None:
     """And nothing is served."""
-    result = invoke("web:app", *arguments)
+    result = invoke("web:app", "--bind", "127.0.0.1:0", *arguments)
     assert (result.exit_code, result.stdout, result.stderr.count("\n"), become.command) == (2, "", 1, [])
     assert result.stderr.startswith("Error: ")
     assert said in result.stderr
