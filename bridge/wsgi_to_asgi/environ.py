@@ -249,7 +249,7 @@ def split_mount(path: str, root_path: str, raw_path: bytes | None = None, app_ro
     if mount and not mount.startswith("/"):
         raise ServerError(f"root_path must be empty or start with '/'; the server sent {root_path!r}")
     script_name = _native(mount)
-    mounts = _mounts(mount, app_root_path.rstrip("/"))
+    mounts = _mounts(mount, app_root_path.rstrip("/")) if mount else ()
     if path.isascii() and not path.startswith(mounts):
         path_info = path
     else:
@@ -265,8 +265,6 @@ def split_mount(path: str, root_path: str, raw_path: bytes | None = None, app_ro
 
 def _mounts(mount: str, outer: str) -> tuple[str, ...]:
     """Return what of *mount* can be in a path: all of it, or what a framework has added to the server's *outer*."""
-    if not mount:
-        return ()
     inner = mount.removeprefix(outer)
     return (mount, inner) if outer and inner.startswith("/") else (mount,)
 
