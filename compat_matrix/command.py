@@ -52,7 +52,7 @@ class _Refused(click.ClickException):
 @click.option(
     "--app-under-test",
     "target",
-    metavar="MODULE:APP",
+    metavar="APP",
     help="Check this application instead, as `bridge serve` would import it from the current directory.",
 )
 @click.option(
