@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from dataclasses import dataclass
@@ -49,10 +50,22 @@ def address_of(text: str) -> Tcp | Unix:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ConfigurationError(f"an IPv6 address stands in brackets, as in [{text}]:8000 or [{host}]:{port}")
+        meant = [f"[{text}]:8000"] if _is_ipv6(text) else []
+        meant += [f"[{host}]:{port}"] if _is_ipv6(host) else []
+        if meant:
+            raise ConfigurationError(f"an IPv6 address stands in brackets, as in {' or '.join(meant)}")
+        host = ""  # neither a name nor an address
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigurationError(f"{text!r} is not HOST:PORT, [IPv6]:PORT or unix:PATH; an example is 127.0.0.1:8000")
     return Tcp(host, int(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def obstacle(address: Tcp | Unix, *, replaces_socket: bool) -> str | None:
@@ -91,7 +104,12 @@ def _try_tcp(address: Tcp) -> None:
 def _obstacle_of_unix(path: Path, replaces_socket: bool) -> str | None:
     if not path.exists():
         directory = path.absolute().parent
-        return None if directory.is_dir() else f"there is no directory {directory}"
+        if not directory.is_dir():
+            return f"there is no directory {directory}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))  # fails where files may not be made, and if the path is too long
+        path.unlink()
+        return None
     if not path.is_socket():
         return f"{path} is there and no socket"
     with socket.socket(socket.AF_UNIX) as probe:

@@ -13,7 +13,7 @@ from bridge.cli.shown import Group
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="bridge COMMAND --help says more, with examples, and how the shell completes what you type.",
+    epilog="bridge COMMAND --help says more, with examples; bridge serve --help also how the shell completes commands.",
 )
 @click.version_option(__version__)
 def bridge() -> None:

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,7 +43,7 @@ def load_application(target: str) -> object:
             not exist. When they exist and their own code failed, that
             exception is the ``__cause__``; otherwise there is none.
     """
-    _put_first(os.getcwd())
+    _put_first(_current_directory())
     match = _FILE.fullmatch(target)
     if match is not None:
         where = f"file {match['file']!r}"
@@ -73,6 +74,13 @@ def root_of_file(target: str) -> Path | None:
 _FORM: Final = "it is not of the form MODULE:APP, MODULE:FACTORY() or FILE.py; an example is web.wsgi:app"
 
 
+def _current_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise LoadError(f"there is no current directory: {error.strerror}; start bridge in one that is there") from None
+
+
 def _put_first(directory: str) -> None:
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -80,8 +88,15 @@ def _put_first(directory: str) -> None:
 
 def _import_file(file: str) -> ModuleType:
     path = Path(os.path.abspath(file))
-    if not path.is_file():
-        raise LoadError(f"there is no file {file!r} in {os.getcwd()}; check the name")
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_file = False
+    except OSError as error:
+        raise LoadError(f"there is no way to {file!r}: {error.strerror}; check the name and who may read it") from None
+    if not is_file:
+        within = "" if os.path.isabs(file) else f" in {os.getcwd()}"
+        raise LoadError(f"there is no file {file!r}{within}; check the name")
     root, name = _place(path)
     if "." in path.stem:
         raise LoadError(f"Python cannot import {file!r}: it takes the dot in {path.stem!r} for a package; rename it")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _OWN: Final = "bridge.cli.serve.own"  # in the context: the server's own options
 
+_LISTENING: Final = {"--host", "--port", "-b", "-p"}  # what servers have for it, and their users try first
+
 _EPILOG: Final = """\
 Examples:
   bridge serve web:app
@@ -61,7 +63,16 @@ class _ServeCommand(Command):
             at = args.index("--")
             args, own = args[:at], args[at + 1 :]
         ctx.meta[_OWN] = own
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in _LISTENING:
+                raise click.UsageError(
+                    f"No such option '{error.option_name}'; --bind HOST:PORT is the address", ctx
+                ) from None
+            raise click.UsageError(
+                f"{error.format_message()} The server's own options come last, after --.", ctx
+            ) from None
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return ["APP", "[OPTIONS]", "[-- SERVER'S OWN OPTIONS]"]
@@ -143,7 +154,10 @@ def serve(
     The applications are loaded once to look at them; then this process becomes the server. What follows -- are
     options of the server itself.
     """
-    origin = Origin.now()
+    try:
+        origin = Origin.now()
+    except OSError as error:
+        raise Refused(f"there is no current directory: {error.strerror}; start bridge in one that is there") from None
     chosen = SERVERS[server]
     own: list[str] = ctx.meta[_OWN]
     unfit = misfit(chosen, bind, workers=workers, reload=reload)

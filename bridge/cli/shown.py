@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 class Command(click.RichCommand):
     """A command whose epilog keeps its lines, for examples that can be copied."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = ctx  # click does not always say which command's help to read
+            raise
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         if self.epilog:
             formatter.write(Padding(Text(self.epilog.rstrip()), (0, 1, 1, 1)))

@@ -43,11 +43,28 @@ def test_an_address_is_read_and_written(text: str, address: Tcp | Unix) -> None:
         "::1",
         "::1:80",
         "unix:",
+        "[::1]",
+        "http://127.0.0.1:8000",
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With an example of what is one."""
     with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1:8000|in brackets, as in|unix:/run/web\.sock"):
+        address_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("::1", r"in \[::1\]:8000$"),
+        ("::1:80", r"in \[::1:80\]:8000 or \[::1\]:80$"),
+        ("[::1]", "127.0"),
+        ("http://a:80", "127.0"),
+    ],
+)
+def test_brackets_are_for_an_ipv6_address_alone(text: str, meant: str) -> None:
+    """What else has colons gets another example."""
+    with pytest.raises(ConfigurationError, match=meant):
         address_of(text)
 
 
@@ -79,15 +96,16 @@ def test_a_host_of_another_machine_is_an_obstacle() -> None:
         ("a server", True, "a server listens there already"),
         ("left over", False, "an earlier server has left"),
         ("left over", True, None),
+        ("a path that is too long", True, "path too long"),
     ],
 )
 def test_what_is_in_the_way_of_a_unix_socket(tmp_path: Path, kind: str, replaces: bool, said: str | None) -> None:
     """A server's is left alone; one that nobody listens on is for servers that take its place."""
-    path = tmp_path / ("none" if "not there" in kind else "") / "s"
+    path = tmp_path / ("none" if "not there" in kind else "") / ("s" * 120 if "too long" in kind else "s")
     with socket.socket(socket.AF_UNIX) as other:
         if kind == "a file":
             path.touch()
-        elif kind != "a directory that is not there":
+        elif kind in ("a server", "left over"):
             other.bind(str(path))
             if kind == "a server":
                 other.listen()

@@ -110,6 +110,9 @@ def test_a_wrong_target_gets_one_line_and_status_2(write_module: WriteModule, ta
         (["--bind", "80"], "an example is 127.0.0.1:8000 (bridge serve --help says more)"),
         (["--server", "gnuicorn"], "'gnuicorn' is not one of 'uvicorn', 'hypercorn'"),
         (["--prot", "80"], "No such option"),
+        (["--port", "80"], "No such option '--port'; --bind HOST:PORT is the address (bridge serve --help says more)"),
+        (["--log-level", "debug"], "The server's own options come last, after --. (bridge serve --help says more)"),
+        (["--mount"], "Option '--mount' requires an argument. (bridge serve --help says more)"),
         (["api:app"], "Got unexpected extra argument (api:app)"),
         (["--mount", "/api"], "--mount /api is not of the form /PREFIX=APP"),
         (["--mount", "api=api:app"], "cannot mount: a prefix is a path such as"),
@@ -126,6 +129,27 @@ def test_a_mistake_gets_one_line_and_status_2(become: Become, arguments: list[st
     assert (result.exit_code, result.stdout, result.stderr.count("\n"), become.command) == (2, "", 1, [])
     assert result.stderr.startswith("Error: ")
     assert said in result.stderr
+
+
+@pytest.mark.usefixtures("web")
+def test_a_current_directory_that_is_gone_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it was deployed anew meanwhile."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in ("serve", "check"):
+        result = CliRunner().invoke(bridge, [command, "web:app"])
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "there is no current directory" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_the_end_of_the_help_fits_a_terminal_of_80_columns(command: str) -> None:
+    """Its lines are shown as they were written, so an example can be copied: none goes on at the margin."""
+    text = CliRunner().invoke(bridge, [command, "--help"], env={"COLUMNS": "80"}).stdout
+    epilog = bridge.commands[command].epilog
+    assert epilog is not None
+    assert {line.strip() for line in epilog.splitlines()} <= {line.strip() for line in text.splitlines()}
 
 
 def test_a_wrong_command_gets_one_line() -> None:

@@ -50,6 +50,8 @@ def test_both_sides_of_the_colon_may_be_dotted(write_module: WriteModule) -> Non
         pytest.param("web:app.", "not of the form MODULE:APP", id="empty part"),
         pytest.param("site_one/web:app", "as in site_one.web:app, or its file, as in site_one/web.py", id="a path"),
         pytest.param("wbe.py", "there is no file 'wbe.py'", id="misspelt file"),
+        pytest.param(f"{'w' * 300}.py", "there is no way to", id="a file that cannot be looked at"),
+        pytest.param("/nowhere/web.py", "there is no file '/nowhere/web.py'; check", id="a path from the root"),
         pytest.param("web.py:", "not of the form MODULE:APP", id="a file, no attribute"),
         pytest.param("web.py:ap", "file 'web.py' has no attribute 'ap'; did you mean 'app'?", id="a file, misspelt"),
         pytest.param("web.old.py", "takes the dot in 'web.old' for a package; rename it", id="a file with a dot"),

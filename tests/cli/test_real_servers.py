@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -68,12 +69,15 @@ def test_an_edit_is_served_after_a_reload(write_module: WriteModule, tmp_path: P
     with serving("web.py", "--server", "gunicorn", "--reload") as running:
         assert httpx.get(running.url).text == "from WSGI"
         write_module("web.py", WSGI.replace("from WSGI", "edited"))
-        # Gunicorn compares times with those that it saw first, which may have been after the edit.
+        # Gunicorn compares times, once a second, with those that it saw first, which may have been after the edit; it
+        # does not say when it has looked. So the file is edited again until it says that it has seen that.
+        end = time.monotonic() + PATIENCE
         later = (tmp_path / "web.py").stat().st_mtime
         while not any("Worker reloading" in line for line in running.said):
+            assert time.monotonic() < end
             later += 1
             os.utime(tmp_path / "web.py", (later, later))
             with running.changed:
-                assert running.changed.wait(PATIENCE)
+                running.changed.wait(1.0)
         assert running.wait_until_said("Worker exiting")  # until then it answers
         assert httpx.get(running.url, timeout=PATIENCE).text == "edited"

@@ -26,14 +26,15 @@ _EPILOG: Final = """\
 Examples:
   bridge check web:app
   bridge check shop.wsgi:application --path / --path '/items?page=2'
-  bridge check shop.wsgi:application --header 'Host: shop.example' --header 'Cookie: session=...'
+  bridge check shop.wsgi:application --header 'Host: shop.example'
   bridge check web:app --json > check.json
 
-The exit status is 0 when there is nothing to worry about. It is 1 when a check passes
-natively and fails bridged, when answers differ, when requests at once go wrong behind
-the bridge, when a path is not answered natively (an error, a status from 500 on, the
-time limit), when the application cannot be started, and when its own code fails at
-import. It is 2 when the command line is wrong. Warnings do not change it.
+The exit status is 0 when there is nothing to worry about. It is 1 when a
+check passes natively and fails bridged, when answers differ, when requests at
+once go wrong behind the bridge, when a path is not answered natively (an
+error, a status from 500 on, the time limit), when the application cannot be
+started, and when its own code fails at import. It is 2 when the command line
+is wrong. Warnings do not change it.
 """
 
 # Of the connection, of a body, dropped by servers since they can forge others, and what bridge check needs itself.

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Control characters, and those that change the direction of the text after them: answers are shown in a terminal.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
+# Frameworks send a whole one when they cannot start. In one line its last one says more; --json has all of it.
+_TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+")
+
 _KINDS: Final = {"wsgi": "WSGI", "asgi2": "ASGI 2", "asgi3": "ASGI 3"}
 _LIFESPANS: Final = {
     "none": "WSGI has none",
@@ -56,6 +59,16 @@ def show(report: Report, out: TextIO) -> None:
         console,
         "Not asked: some of the checks",
         (f"{one.path}, {'natively' if one.side == 'native' else one.side}: {one.why}" for one in report.unasked),
+        "yellow",
+    )
+    _show_lines(
+        console,
+        "Little was asked: the application refused natively",
+        (
+            f"{path} is answered {status}; --path names another path, --header what it wants, such as Host or Cookie"
+            for path, status in report.statuses.items()
+            if status is not None and 400 <= status < 500
+        ),
         "yellow",
     )
     _show_lines(
@@ -157,7 +170,7 @@ def _show_lines(console: Console, title: str, lines: Iterable[str], style: str, 
     console.print(Text(title, style))
     grid = Table.grid(padding=(0, 1))
     for line in lines:
-        grid.add_row(" -", Text(_plain(line)))
+        grid.add_row(" -", Text(_plain(_TRACEBACK.sub("", line))))
     console.print(grid)
 
 

@@ -103,6 +103,34 @@ def test_an_application_that_starts_only_once_in_a_process_is_asked_in_another(
 # -- what it says ---------------------------------------------------------------------------------------------
 
 
+def test_the_text_says_that_a_refusal_is_all_that_was_asked(write_module: WriteModule) -> None:
+    """An API often has nothing at /, and Django refuses a Host that it does not know: to agree on that says little."""
+    write_module("web.py", GOOD.replace("200 OK", "404 Not Found"))
+    said = " ".join(invoke("web:app", "--path", "/a").stdout.split())
+    assert "Little was asked: the application refused natively - /a is answered 404; --path names another" in said
+    write_module("well.py", GOOD)
+    assert "Little was asked" not in invoke("well:app").stdout
+
+
+def test_the_text_says_why_an_application_does_not_start_without_a_traceback(write_module: WriteModule) -> None:
+    """Starlette sends all of it to the server; the document has it."""
+    write_module(
+        "web.py",
+        "import traceback\n"
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    try:\n"
+        "        raise RuntimeError('no database')\n"
+        "    except RuntimeError:\n"
+        "        await send({'type': 'lifespan.startup.failed', 'message': traceback.format_exc()})\n",
+    )
+    ended = invoke("web:app")
+    assert ended.exit_code == 1
+    assert "natively: startup: RuntimeError: no database" in " ".join(ended.stdout.split())
+    assert "Traceback" not in ended.stdout
+    assert "Traceback" in document("web:app")[1]["reasons"][0]
+
+
 def test_the_text_says_what_people_want_to_know(write_module: WriteModule) -> None:
     """Kind, adapter, checks on both sides, differences, times, and a verdict."""
     write_module("web.py", GOOD)
