@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from tests.cli.serving import PATIENCE, free_address, serving
 from tests.cli.sources import ASGI, ASGI_2, WSGI
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli.conftest import WriteModule
@@ -30,8 +33,30 @@ OF_ITS_OWN = {
 }
 
 
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    """The address of an HTTP server of its own, which answers with what it is asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = f"{self.path} below {self.headers['X-Forwarded-Prefix']}".encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(PATIENCE)
+
+
 @pytest.mark.parametrize("server", SERVERS)
-def test_both_interfaces_are_served_on_each_server(write_module: WriteModule, server: str) -> None:
+def test_everything_is_served_on_each_server(write_module: WriteModule, upstream: str, server: str) -> None:
     """What needs an adapter on this server has one; the server takes options of its own after ``--``."""
     if find_spec(server) is None:
         pytest.skip(f"{server} is not installed")
@@ -39,10 +64,11 @@ def test_both_interfaces_are_served_on_each_server(write_module: WriteModule, se
     write_module("pages/api.py", f"{ASGI}\ndef create(): return app")
     write_module("legacy.py", ASGI_2)
     bind = "127.0.0.1:0" if SERVERS[server].says_its_port else free_address()
-    mounts = ("--mount", "/api=pages/api.py:create()", "--mount", "/legacy=legacy:app")
+    mounts = ("--mount", "/api=pages/api.py:create()", "--mount", "/legacy=legacy:app", "--mount", f"/old={upstream}")
     with serving("web:app", *mounts, "--server", server, "--", *OF_ITS_OWN[server], bind=bind) as running:
-        answers = [httpx.get(running.url + path) for path in ("/", "/api", "/legacy/")]
-    assert [answer.text for answer in answers] == ["from WSGI", "from ASGI", "from ASGI 2"]
+        answers = [httpx.get(running.url + path) for path in ("/", "/api", "/legacy/", "/old/x?y")]
+    expected = ["from WSGI", "from ASGI", "from ASGI 2", "/x?y below /old"]
+    assert [answer.text for answer in answers] == expected
     if server in ("daphne", "waitress"):
         assert answers[0].headers["server"] == "own"
     if server == "uvicorn":
