@@ -1,14 +1,15 @@
-"""Several applications behind one, by path. Knows no HTTP but the path, and neither interface."""
+"""Several applications behind one, by path. Knows no HTTP but the request's target, and neither interface."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from bridge.errors import ConfigurationError
+from bridge.errors import BadRequest, ConfigurationError
+from bridge.http import split_absolute_form
 from bridge.mount.kinds import as_asgi
 from bridge.mount.states import live, state_of
-from bridge.wsgi_to_asgi.environ import split_mount
+from bridge.wsgi_to_asgi.environ import split_mount, take_target_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,8 @@ class Dispatcher:
         if scope["type"] == "lifespan":
             await live(self._applications, scope, receive, send)
             return
+        if "://" in scope.get("path", ""):
+            scope = _in_origin_form(scope)
         path = _below(scope)
         mount, number = self._choose(path)
         await self._applications[number][1](_mounted(scope, path, mount, number), receive, send)
@@ -83,6 +86,28 @@ def _checked(prefix: str) -> str:
             f"a prefix is a path such as '/legacy', decoded, with neither query nor fragment; got {prefix!r}"
         )
     return mount
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """Return *scope* with only the path of a target in absolute form, which most servers leave whole.
+
+    By the whole of it the default would be chosen, which may well find the path in it that a mount is to keep from it.
+
+    Source: RFC 9112, 3.2.2.
+    """
+    # Uvicorn puts its root_path before whatever was requested.
+    root_path: str = (scope.get("root_path") or "").rstrip("/")
+    target, raw_path = scope["path"].removeprefix(root_path), scope.get("raw_path")
+    if split_absolute_form(target) is None:
+        return scope
+    raw_target = raw_path.removeprefix(root_path.encode()) if raw_path else None
+    try:
+        path, raw_path, authority = take_target_apart(target, raw_target)
+    except BadRequest:  # raw_path says something else
+        path, raw_path, authority = take_target_apart(target, None)
+    others = [(name, value) for name, value in scope["headers"] if bytes(name).lower() != b"host"]
+    headers = [(b"host", authority.encode("latin-1")), *others]
+    return {**scope, "path": path, "raw_path": raw_path, "headers": headers}
 
 
 def _below(scope: Scope) -> str:

@@ -42,20 +42,32 @@ class Lifespans:
             receive: gives the server's two messages.
             send: is told how the startup and the shutdown of all of them have ended.
             started: called when all have started, before the server is told.
+
+        Raises:
+            Exception: what *receive* or *send* raised.
         """
+        error: Exception | None = None
         failure: str | None = None
         failures: list[str] = []
         # What ends it is said outside of the task group: servers (Hypercorn) cancel this coroutine as soon as they
         # hear it, and would find it waiting for the group.
         async with anyio.create_task_group() as tasks:
-            await receive()  # lifespan.startup
-            failure = await self._startup(tasks, scope)
-            if failure is None:
-                started()
-                await send({"type": "lifespan.startup.complete"})
-                await receive()  # lifespan.shutdown
-            failures = await self._shutdown()
+            try:
+                await receive()  # lifespan.startup
+                failure = await self._startup(tasks, scope)
+                if failure is None:
+                    started()
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()  # lifespan.shutdown
+                failures = await self._shutdown()
+            except Exception as raised:  # kept from the task group, which would make a group of it
+                error = raised
             tasks.cancel_scope.cancel()  # those that have said it and go on
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # the traceback holds this frame: without this it would hold itself
         if failure is not None:
             await send({"type": "lifespan.startup.failed", "message": "; ".join([failure, *failures])})
         elif failures:

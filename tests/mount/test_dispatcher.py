@@ -118,6 +118,44 @@ async def test_mount_of_a_framework_around_the_dispatcher(
     assert len(default.scopes) == (0 if expected else 1)
 
 
+@pytest.mark.parametrize(
+    ("root_path", "path", "raw_path", "expected"),
+    [
+        pytest.param("", "http://h:81/app/x", b"http://h:81/app/%78", ("/app", "/app/x", b"/app/%78"), id="absolute"),
+        pytest.param("", "http://u@h:81/app", b"http://u@h:81/app", ("/app", "/app", b"/app"), id="with a user"),
+        pytest.param("", "http://h:81/app/x", None, ("/app", "/app/x", None), id="no raw_path"),
+        pytest.param("", "http://h:81/app/x", b"/app/x", ("/app", "/app/x", None), id="another raw_path"),
+        pytest.param("/r", "/rhttp://h:81/app/x", b"http://h:81/app/x", ("/r/app", "/r/app/x", b"/r/app/x"), id="root"),
+    ],
+)
+async def test_target_in_absolute_form_goes_where_its_path_leads(
+    root_path: str, path: str, raw_path: bytes | None, expected: tuple[str, str, bytes | None]
+) -> None:
+    """RFC 9112, 3.2.2: with its Host. A default that serves the path too must not be asked past the mount."""
+    application = Seen()
+    scope = http_scope(path=path, root_path=root_path, headers=[(b"x-a", b"1")])
+    scope["raw_path"] = raw_path
+    before = dict(scope)
+
+    await Dispatcher(Seen(), {"/app": application})(scope, never, never)
+
+    (got,) = application.scopes
+    assert (got["root_path"], got["path"], got["raw_path"]) == expected
+    assert got["headers"] == [(b"host", b"h:81"), (b"x-a", b"1")]
+    assert scope == before
+
+
+@pytest.mark.parametrize("path", ["/x?http://h/app", "/http://h/app", "*", "://h/app", "http://"])
+async def test_target_of_no_absolute_form_is_the_defaults(path: str) -> None:
+    """As it is."""
+    application = Seen()
+    scope = http_scope(path=path)
+
+    await Dispatcher(application, {"/app": Seen()})(scope, never, never)
+
+    assert application.scopes == [scope]
+
+
 async def test_default_gets_the_scope_as_it_is() -> None:
     """Nothing is mounted there."""
     application = Seen()
@@ -356,6 +394,22 @@ async def test_nothing_is_left_to_do_once_the_server_is_told() -> None:
         await Dispatcher(goes_on, {})({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
 
     assert not server.cancelled_caught
+
+
+@pytest.mark.parametrize("side", ["receive", "send"])
+async def test_error_of_the_server_leaves_as_it_is(side: str) -> None:
+    """And takes those with it that have started."""
+
+    async def receive() -> Message:
+        if side == "receive":
+            raise RuntimeError("of the server")
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        raise RuntimeError("of the server")
+
+    with pytest.raises(RuntimeError, match="of the server"):
+        await Dispatcher(living("a"), {})({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
 
 
 async def test_lifespan_may_run_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -48,6 +49,9 @@ class Recording:
         self._before = 0  # bytes before those in memory: in the file, or read and dropped
         self._tail = bytearray()
         self._lock = anyio.Lock(fast_acquire=True)  # one thread at the file, and nobody at the tail meanwhile
+        # For a thread that is left alone: asyncio's own cancellation of an application that reads breaks into the wait
+        # for it and frees the other lock, and a read from where another thread has put the file is another body.
+        self._file_lock = threading.Lock()
 
     @property
     def size(self) -> int:
@@ -119,6 +123,10 @@ class Recording:
     # -- worker thread, one at a time -------------------------------------------------------------------------
 
     def _write(self) -> None:
+        with self._file_lock:
+            self._append_tail()
+
+    def _append_tail(self) -> None:
         if self._file is None:
             # Imported here: it is as large as all of bridge, and most processes never need it.
             import tempfile
@@ -132,8 +140,9 @@ class Recording:
         file = self._file
         if file is None:
             raise ValueError("a recording was read after it was closed")
-        file.seek(position)
-        return file.read(min(_PIECE, self._before - position))
+        with self._file_lock:
+            file.seek(position)
+            return file.read(min(_PIECE, self._before - position))
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

@@ -38,7 +38,8 @@ class Upstream:
             loop. One more waits for *connect_timeout* and is answered 503.
         connect_timeout: seconds, until 504.
         timeout: seconds that the upstream may neither take nor give anything while it is its turn. After that the
-            request is answered 504, or its response is cut. None: no limit.
+            request is answered 504, or its response is cut; a WebSocket, which may be silent, ends with the code 1011
+            if there is something that it does not take. None: no limit.
         max_message_size: bytes of one WebSocket message from the upstream, which is put together in memory. A longer
             one ends the connection with the code 1009.
         ssl_context: for ``https``, where the authorities that the system knows are not the right ones.

@@ -55,6 +55,7 @@ class Exchange:
         self._may_upload = anyio.Event()  # the upstream has said so, or answered
         self.answered = False
         """``http.response.start`` is out."""
+        self._ending = False  # the last message is being sent: what receive() says from now on changes nothing
         self._gone = False  # the client
         self._failure: Exception | None = None
 
@@ -102,9 +103,9 @@ class Exchange:
                     return  # a middleware that gives the body again and again, and may never let others run
         except Exception as error:
             self._failure = self._failure or error
+        # Servers say http.disconnect as soon as they know the end of the response, which may not be out by then.
+        if not self._ending:
             both.cancel()
-            return
-        both.cancel()
 
     async def _next_chunk(self) -> bytes:
         message = await self._receive()
@@ -191,6 +192,7 @@ class Exchange:
                 if event.status_code == 100:
                     self._may_upload.set()
             else:  # the end of the message
+                self._ending = True
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
 

@@ -22,8 +22,9 @@ _NOT_IN_TARGET: Final = re.compile(rb"[^\x21-\x7e]")
 _ESCAPED: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
 
 _HOP_BY_HOP: Final = frozenset(name.encode("ascii") for name in HOP_BY_HOP)
-# A client that may not say by whom its request came may not say it by other names either.
-_ALSO_FORWARDED: Final = frozenset({b"forwarded", b"x-real-ip"})
+# A client that may not say by whom its request came may not say it by other names either. The last two are variables to
+# Gunicorn, which believes whom it takes for a proxy: all of its own machine (option forwarder_headers).
+_ALSO_FORWARDED: Final = frozenset({b"forwarded", b"x-real-ip", b"script-name", b"path-info"})
 # RFC 9110, 9.3.1 and 9.3.2: a body has no meaning there, so one is there only if a header says so.
 _NO_BODY_BY_DEFAULT: Final = frozenset({"GET", "HEAD"})
 # RFC 9110, 9.2.2.
@@ -111,7 +112,8 @@ def build_request(scope: Scope, address: Address, *, keep_host: bool, trust_forw
         request.headers.append((b"content-length", b"%d" % (length or 0)))
     elif framing is Framing.CHUNKED:
         request.headers.append((b"transfer-encoding", b"chunked"))
-    if request.has_body and _waits_for_continue(scope, headers):
+    # A body of unknown framing is asked for before the upstream is, so its client does not wait.
+    if framing is not Framing.UNKNOWN and request.has_body and _waits_for_continue(scope, headers):
         request.expects_continue = True
         request.headers.append((b"expect", b"100-continue"))
     return request
@@ -129,11 +131,11 @@ def _target(scope: Scope, base: bytes) -> tuple[bytes, bytes]:
         path, raw_path, authority = take_target_apart(path, raw_path)
     _, native = split_mount(path, root_path, raw_path, scope.get("app_root_path") or "")
     below = native.encode("latin-1")
-    if base and _climbs(below):
-        raise BadRequest("The path leads out of what is mounted here.")
     exact = _as_sent(raw_path, below)
     if exact is None:
         exact = quote_from_bytes(below, safe=_SAFE).encode("ascii")
+    if base and _climbs(exact):
+        raise BadRequest("The path leads out of what is mounted here.")
     target = base + exact or b"/"
     query = scope.get("query_string")
     if query:
@@ -157,21 +159,26 @@ def _as_sent(raw_path: bytes | None, below: bytes) -> bytes | None:
 
 
 def _climbs(path: bytes) -> bool:
-    """Whether dot segments lead above where *path* begins. Source: RFC 3986, 5.2.4."""
-    if b".." not in path:
-        return False
+    """Whether dot segments may lead above where *path* begins, which is escaped. Source: RFC 3986, 5.2.4.
+
+    Servers differ in whether ``%2F`` and a backslash end a segment, whether two slashes are one, and whether a segment
+    goes on after a semicolon. So each of these leads up where it may, and none leads down.
+    """
     depth = 0
-    for segment in path[1:].split(b"/"):
-        if segment == b"..":
-            depth -= 1
+    for segment in path.split(b"/"):
+        names = [name.partition(b";")[0] for name in unquote_to_bytes(segment).replace(b"\\", b"/").split(b"/")]
+        if b".." in names:
+            depth -= names.count(b"..")
             if depth < 0:
                 return True
-        elif segment != b".":
+        elif any(name not in (b"", b".") for name in names):
             depth += 1
     return False
 
 
 def _framing(scope: Scope, method: str, headers: list[tuple[bytes, bytes]]) -> tuple[Framing, int | None]:
+    if scope["type"] == "websocket":
+        return Framing.NONE, None  # whatever it declares: the server hands out frames, and they are no body
     lengths = [value for name, value in headers if name == b"content-length"]
     if any(name == b"transfer-encoding" for name, _ in headers):
         return Framing.CHUNKED, None  # RFC 9112, 6.1: it overrides a length, which is not to be passed on
@@ -181,9 +188,7 @@ def _framing(scope: Scope, method: str, headers: list[tuple[bytes, bytes]]) -> t
         except ValueError as error:
             raise BadRequest(str(error)) from None
         return Framing.LENGTH, length
-    if scope["type"] == "websocket" or (
-        scope.get("http_version") in ("1", "1.0", "1.1") and method in _NO_BODY_BY_DEFAULT
-    ):
+    if scope.get("http_version") in ("1", "1.0", "1.1") and method in _NO_BODY_BY_DEFAULT:
         return Framing.NONE, None
     return Framing.UNKNOWN, None
 
@@ -199,7 +204,8 @@ def _end_to_end(headers: list[tuple[bytes, bytes]], trust_forwarded: bool) -> li
     nominated = {
         option.strip(b" \t").lower() for name, value in headers if name == b"connection" for option in value.split(b",")
     }
-    dropped = _HOP_BY_HOP | nominated | {b"host", b"content-length", b"expect"}
+    # Proxy is no header at all, but HTTP_PROXY, which HTTP clients obey, to a CGI application (CVE-2016-5385).
+    dropped = _HOP_BY_HOP | nominated | {b"host", b"content-length", b"expect", b"proxy"}
     kept: list[tuple[bytes, bytes]] = []
     for name, value in headers:
         # A CGI or WSGI server makes one variable of X_Forwarded_For and X-Forwarded-For.

@@ -6,19 +6,21 @@ import base64
 import hashlib
 import logging
 import os
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 import h11
 from wsproto.connection import CLIENT, Connection, ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
-from bridge.errors import BadGateway, UpstreamFailure
+from bridge.errors import BadGateway, GatewayTimeout, UpstreamFailure
 from bridge.mount.upstream.response import end_to_end
 from bridge.mount.upstream.silence import Silence
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
     from wsproto.events import Event
 
     from bridge.mount.upstream.connections import Connections
@@ -41,6 +43,9 @@ _SENDABLE: Final = frozenset({*range(1000, 1015), *range(3000, 5000)} - {1004, _
 # Seconds that the upstream has to answer a close; a guess. RFC 6455, 7.1.1, leaves the end of the connection to it.
 _CLOSE_WAIT: Final = 5.0
 
+# Bytes that are written at once, and so have to be taken before the upstream counts as silent.
+_WRITE_SIZE: Final = 64 * 1024
+
 
 class WebSocket:
     """Pass one WebSocket through: its handshake, its messages, its end. Event loop.
@@ -54,7 +59,8 @@ class WebSocket:
         receive: the server's, as *send*; ``websocket.connect`` has been received.
         send: the server's.
         denial: whether the server can answer the handshake with an HTTP response.
-        silence: seconds for the upstream's answer to the handshake; None: no limit.
+        silence: seconds for the upstream's answer to the handshake, and that it may give nothing while it does not take
+            what it is sent; None: no limit.
         max_size: bytes of a message from the upstream.
     """
 
@@ -80,12 +86,14 @@ class WebSocket:
         self._max_size = max_size
         self._frames = Connection(CLIENT)
         self._writing = anyio.Lock()  # both tasks write
-        self._pieces: list[str | bytes] = []  # of a message that is not complete
-        self._size = 0  # bytes of them
+        self._message = bytearray()  # what is here of one that is not complete
+        self._pong: Pong | None = None  # to be sent when nothing else is being written
+        self._lost: GatewayTimeout | None = None  # why the connection was given up
         self.answered = False
         """The head of a response that denies the handshake is out."""
         self._accepted = False
         self._closing = False  # for the client it has ended: nothing is sent there any more
+        self._ending = False  # the last message of a denial is being sent
         self._both = anyio.CancelScope()  # of the task group, once there is one
         self._failure: Exception | None = None
 
@@ -105,7 +113,7 @@ class WebSocket:
                     tasks.start_soon(self._attend_client, wire)
                     try:
                         if await self._handshake(wire):
-                            await self._attend_upstream(wire)
+                            await self._attend_upstream(wire, tasks)
                     except Exception as error:  # kept from the task group, which would make a group of it
                         self._failure = self._failure or error
                     tasks.cancel_scope.cancel()
@@ -185,6 +193,7 @@ class WebSocket:
             elif isinstance(event, h11.Data):
                 await self._to_client({"type": f"{kind}.body", "body": bytes(event.data), "more_body": True})
             else:  # the end of the message
+                self._ending = True
                 await self._to_client({"type": f"{kind}.body", "body": b"", "more_body": False})
                 return
 
@@ -200,20 +209,22 @@ class WebSocket:
                 text = message.get("text")
                 event = BytesMessage(bytes(message.get("bytes") or b"")) if text is None else TextMessage(text)
                 await self._say(wire, event)
-        except BadGateway:
-            return  # the other task hears it as well, and what the upstream has said before
+        except UpstreamFailure as error:
+            await self._give_up(wire, error)
         except Exception as error:
             self._failure = self._failure or error
             self._both.cancel()
 
     async def _pass_close_up(self, wire: Wire, message: Message) -> None:
         code = message.get("code") or _NO_CODE
+        if self._ending:
+            return  # the client has its answer
         self._closing = True
         if not self._accepted or code not in (*_SENDABLE, _NO_CODE):
             # A client that was lost was not closed: the upstream is to see that as well.
             self._both.cancel()
             return
-        self._both.deadline = anyio.current_time() + _CLOSE_WAIT
+        self._end_soon()
         if code == _NO_CODE:
             await self._say(wire, CloseConnection(CloseReason.NO_STATUS_RCVD))
         else:
@@ -221,45 +232,65 @@ class WebSocket:
 
     # -- the upstream's side ------------------------------------------------------------------------------------------
 
-    async def _attend_upstream(self, wire: Wire) -> None:
+    async def _attend_upstream(self, wire: Wire, tasks: TaskGroup) -> None:
         try:
             while True:
                 for event in self._frames.events():
                     if isinstance(event, CloseConnection):
                         await self._pass_close_down(wire, event)
                         return
-                    if isinstance(event, Ping):
-                        await self._say(wire, event.response())
-                    elif isinstance(event, (TextMessage, BytesMessage)) and not await self._pass_down(wire, event):
-                        return
+                    if isinstance(event, (TextMessage, BytesMessage)):
+                        if not await self._pass_down(wire, event):
+                            return
+                    elif isinstance(event, Ping):
+                        self._answer(wire, event, tasks)
+                    # A read may bring thousands of frames that nobody waits for.
+                    await anyio.lowlevel.checkpoint()
                 data = await wire.read()
                 if not data:
                     raise BadGateway("The upstream server was lost.", "it closed the connection without a close")
+                self._silence.resume()
                 self._frames.receive_data(data)
         except BadGateway as error:
             if not self._closing:
-                _logger.warning("A WebSocket is closed with 1011, the upstream was lost: %s", error.detail)
-                await self._close_client(_INTERNAL, str(error))
+                lost = self._lost or error
+                _logger.warning("A WebSocket is closed with 1011, the upstream was lost: %s", lost.detail)
+                await self._close_client(_INTERNAL, str(lost))
 
     async def _pass_down(self, wire: Wire, event: TextMessage | BytesMessage) -> bool:
         """Send the client a message once it is complete; return False if it is too long."""
-        piece: str | bytes = event.data if isinstance(event, TextMessage) else bytes(event.data)
-        self._size += len(piece.encode()) if isinstance(piece, str) and not piece.isascii() else len(piece)
-        if self._size > self._max_size:
+        # Not kept as the pieces that they come in: those may be of one byte each, or of none, and without number.
+        self._message += event.data.encode() if isinstance(event, TextMessage) else event.data
+        if len(self._message) > self._max_size:
             reason = f"a message has more than {self._max_size} bytes"
             _logger.warning("A WebSocket is closed with 1009: %s (option max_message_size)", reason)
             await self._close_client(_TOO_BIG, reason)
             await self._say(wire, CloseConnection(_TOO_BIG, reason))
             return False
-        self._pieces.append(piece)
         if not event.message_finished:
             return True
-        pieces, self._pieces, self._size = self._pieces, [], 0
+        message, self._message = self._message, bytearray()
         if isinstance(event, TextMessage):
-            await self._to_client({"type": "websocket.send", "text": "".join(cast("list[str]", pieces))})
+            await self._to_client({"type": "websocket.send", "text": message.decode()})
         else:
-            await self._to_client({"type": "websocket.send", "bytes": b"".join(cast("list[bytes]", pieces))})
+            await self._to_client({"type": "websocket.send", "bytes": bytes(message)})
         return True
+
+    def _answer(self, wire: Wire, ping: Ping, tasks: TaskGroup) -> None:
+        """Send a pong soon, for the last of the pings that have come by then. Source: RFC 6455, 5.5.3."""
+        # Not awaited: an upstream that writes before it reads on would wait for this to read, and this for that.
+        if self._pong is None:
+            tasks.start_soon(self._send_pong, wire)
+        self._pong = ping.response()
+
+    async def _send_pong(self, wire: Wire) -> None:
+        try:
+            async with self._writing:
+                pong, self._pong = self._pong, None
+                if pong is not None and self._frames.state is ConnectionState.OPEN:
+                    await self._write(wire, pong)
+        except UpstreamFailure as error:
+            await self._give_up(wire, error)
 
     async def _pass_close_down(self, wire: Wire, event: CloseConnection) -> None:
         if self._frames.state is ConnectionState.CLOSED:
@@ -284,12 +315,16 @@ class WebSocket:
         except OSError:
             # Source: ASGI WebSocket specification, send() after a disconnect. receive() says how the client has left,
             # and the other task hands that on.
-            self._closing = True
-            self._both.deadline = anyio.current_time() + _CLOSE_WAIT
+            self._end_soon()
 
     async def _close_client(self, code: int, reason: str) -> None:
         await self._to_client({"type": "websocket.close", "code": int(code), "reason": reason})
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        # Also for an upstream that has said its own close, and reads neither the answer nor what was sent before it.
         self._closing = True
+        self._both.deadline = min(self._both.deadline, anyio.current_time() + _CLOSE_WAIT)
 
     async def _say(self, wire: Wire, event: Event) -> None:
         async with self._writing:
@@ -297,4 +332,16 @@ class WebSocket:
             if self._frames.state is ConnectionState.OPEN or (
                 self._frames.state is ConnectionState.REMOTE_CLOSING and isinstance(event, CloseConnection)
             ):
-                await wire.write(self._frames.send(event))
+                await self._write(wire, event)
+
+    async def _give_up(self, wire: Wire, error: UpstreamFailure) -> None:
+        """Leave it to the task that hears the upstream to end this, once it has passed down what was said before."""
+        if isinstance(error, GatewayTimeout):  # of a connection that is lost it hears by itself
+            self._lost = error
+            await wire.close()
+
+    async def _write(self, wire: Wire, event: Event) -> None:
+        data = self._frames.send(event)
+        for start in range(0, len(data), _WRITE_SIZE):
+            with self._silence.ends():
+                await wire.write(data[start : start + _WRITE_SIZE])

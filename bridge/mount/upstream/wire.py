@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import ssl
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import h11
@@ -28,6 +29,8 @@ class Wire:
         """It has carried a request before this one."""
         self.heard = False
         """Something of the response is here."""
+        self._written = True  # all that was said is out; False while it is being written, and for ever if that was cut
+        self._read_up = True  # all that has come was read; the streams of asyncio keep what a full read has left
         self.idle_since = 0.0
         """In the event loop's time, in seconds; for whoever keeps it."""
 
@@ -95,6 +98,10 @@ class Wire:
         http = self._http
         if http.our_state is not h11.DONE or http.their_state is not h11.DONE or http.trailing_data[0]:
             return False
+        if not self._written or not self._read_up:
+            # h11 calls a request done that is only said. The upstream would take the next one for the rest of this
+            # one's body, and what has come unasked for the next one's response.
+            return False
         http.start_next_cycle()
         self.reused = True
         self.heard = False
@@ -103,7 +110,23 @@ class Wire:
     @property
     def stale(self) -> bool:
         """Whether an idle connection is at its end: there is something to read, and it can only be that."""
-        return bool(self._stream.get_extra_info("is_readable"))
+        if self._stream.get_extra_info("is_readable"):
+            return True
+        if self._secure is None:
+            return False
+        try:
+            self._secure.read(1)  # of what has come with the last response, in a record of its own; or its end
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            pass  # what is broken has nothing more to read either
+        return True
+
+    @property
+    def _secure(self) -> ssl.SSLObject | None:
+        found: Any = self._stream.get_extra_info("ssl_object")
+        secure: ssl.SSLObject | None = found
+        return secure
 
     @property
     def rest(self) -> bytes:
@@ -119,9 +142,22 @@ class Wire:
             BadGateway: the connection is lost.
         """
         try:
-            return await self._stream.read(_READ_SIZE)
+            data = await self._stream.read(_READ_SIZE)
         except httpcore.NetworkError as error:
             raise BadGateway("The upstream server was lost.", f"the connection was lost: {error!r}") from error
+        self._read_up = len(data) < _READ_SIZE
+        if not data and not self._ended_in_order():
+            raise BadGateway("The upstream server was lost.", "the connection ended without TLS's close_notify")
+        return data
+
+    def _ended_in_order(self) -> bool:
+        """Whether the end that was read is the upstream's. Source: RFC 9112, 9.8."""
+        if self._secure is None:
+            return True
+        try:
+            return self._secure.read(1) == b""
+        except ssl.SSLError:
+            return False  # cut, by anybody on the way: a response without a length would look complete
 
     async def write(self, data: bytes) -> None:
         """Send bytes; waits while the upstream is behind. One at a time.
@@ -129,10 +165,12 @@ class Wire:
         Raises:
             BadGateway: the connection is lost.
         """
+        self._written = False
         try:
             await self._stream.write(data)
         except httpcore.NetworkError as error:
             raise BadGateway("The upstream server was lost.", f"the connection was lost: {error!r}") from error
+        self._written = True
 
     async def close(self) -> None:
         """End the connection, also while the task is being cancelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from tests.asgi import (
     Scope,
     Send,
     happened,
+    on_asyncio,
     request_messages,
     serve,
     upload_scope,
@@ -598,6 +600,59 @@ async def test_message_that_comes_during_the_replay_goes_behind_it(disk: SlowDis
         written.set()
 
     assert server.body == b"".join(chunks)
+
+
+@on_asyncio
+async def test_read_of_the_file_that_was_left_alone_disturbs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio's own cancellation does not wait for the thread, as anyio's does."""
+    chunks = [b"%d" % number * 70_000 for number in range(8)]
+    file = WatchedFile()
+    monkeypatch.setattr(tempfile, "TemporaryFile", file.make)
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        file.held = True
+        left_alone = asyncio.ensure_future(receive())
+        await happened(file.reading)
+        left_alone.cancel()
+        await asyncio.wait([left_alone], timeout=TIMEOUT)
+        first = asyncio.ensure_future(receive())
+        await asyncio.wait([first], timeout=0.05)  # it waits for the thread that reads
+        file.go_on.set()
+        await answer(send, 200, (await first)["body"] + await read(receive))
+
+    server = await serve(
+        Cascade([reading(404), reads], replay_memory=0), upload_scope(560_000), *request_messages(*chunks)
+    )
+
+    assert (server.body, file.disturbed) == (b"".join(chunks), False)
+
+
+class WatchedFile:
+    """A file of which one thread's read is held, and that knows when another thread comes between."""
+
+    def __init__(self) -> None:
+        self.held = self.disturbed = False
+        self.reading, self.go_on = threading.Event(), threading.Event()
+        self._make: Callable[..., IO[bytes]] = tempfile.TemporaryFile
+        self._file: IO[bytes]
+
+    def make(self, **options: Any) -> Any:
+        self._file = self._make(**options)
+        return self
+
+    def seek(self, *position: int) -> int:
+        self.disturbed = self.disturbed or (self.reading.is_set() and not self.go_on.is_set())
+        return self._file.seek(*position)
+
+    def read(self, size: int) -> bytes:
+        if self.held:
+            self.held = False
+            self.reading.set()
+            wait(self.go_on)
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 async def test_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch, files: list[IO[bytes]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ from bridge import WsgiToAsgi
 from bridge.errors import ServerError
 from bridge.mount.cascade import Cascade
 from bridge.mount.cascade.attempt import Verdict, judge
-from tests.asgi import TIMEOUT, AsgiApplication, Message, Receive, Scope, Send
+from tests.asgi import TIMEOUT, AsgiApplication, Environ, Message, Receive, Scope, Send, StartResponse
 
 CONNECT = {"type": "websocket.connect"}
 ACCEPT = {"type": "websocket.accept"}
@@ -131,11 +132,14 @@ async def test_any_other_answer_is_the_clients(answer: list[Message]) -> None:
 
 
 async def test_last_refusal_is_the_clients() -> None:
-    """Whatever it is. WsgiToAsgi refuses every WebSocket."""
-    wsgi = WsgiToAsgi(lambda environ, start_response: [])
+    """Whatever it is. A WSGI application without such a route refuses too."""
 
-    assert await connect(Cascade([wsgi, sending(close(1000))])) == [close(1000)]
-    assert await connect(Cascade([sending(close(1000)), wsgi])) == [{"type": "websocket.close", "code": 1000}]
+    def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("404 Not Found", [])
+        return [b"no"]
+
+    assert await connect(Cascade([WsgiToAsgi(wsgi), sending(close(1000))])) == [close(1000)]
+    assert await connect(Cascade([sending(close(1000)), sending(*denial(404))])) == denial(404)
 
 
 async def test_client_that_leaves_during_the_handshake_has_left_for_all() -> None:

@@ -7,11 +7,11 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 
 from bridge.mount.upstream import Upstream
 from tests.asgi import TIMEOUT, FakeLifespan
@@ -66,6 +66,21 @@ class Line:
 
     async def receive(self) -> bytes:
         return await self._stream.receive()
+
+    async def records(self, *records: bytes) -> None:
+        """Say each in a TLS record of its own, all at once."""
+        secure = self._stream.extra(TLSAttribute.ssl_object)
+        for record in records[:-1]:
+            secure.write(record)
+        await self._stream.send(records[-1])
+
+    async def end(self, *, notify: bool) -> None:
+        """End a connection over TLS, with its close_notify or as anybody on the way can do it."""
+        stream = cast("TLSStream", self._stream)
+        if notify:
+            await stream.unwrap()
+        else:
+            await cast("ByteStream", stream.transport_stream).send_eof()
 
     async def reset(self) -> None:
         """End the connection as a process that is killed does, with what it has not read."""

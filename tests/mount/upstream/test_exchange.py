@@ -18,6 +18,7 @@ from tests.asgi import (
     TIMEOUT,
     FakeLifespan,
     FakeServer,
+    Message,
     http_scope,
     on_asyncio,
     request_messages,
@@ -495,6 +496,32 @@ async def test_cancelled_exchange_ends_the_request() -> None:
         await server.until(lambda: ended)
 
 
+async def test_disconnect_that_the_end_of_the_response_brings_does_not_stop_it() -> None:
+    """Servers say it as soon as they know the end, which may not be out by then."""
+    begun = anyio.Event()
+    sent: list[Message] = []
+
+    async def handle(line: Line) -> None:
+        await line.head()
+        await line.answer(b"ok")
+
+    async def receive() -> Message:
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if not message.get("more_body", True):
+            begun.set()
+            await anyio.wait_all_tasks_blocked()
+        sent.append(message)
+
+    async with played(handle) as server:
+        with anyio.fail_after(TIMEOUT):
+            await server.upstream(http_scope(), receive, send)
+
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
 async def test_error_of_the_servers_send_leaves_as_it_is() -> None:
     """And the upstream's connection is not used again with half of a response in it."""
 
@@ -645,6 +672,46 @@ async def test_request_that_was_begun_to_be_answered_is_not_repeated(bridge_log:
         served = await serve(server.upstream)
 
     assert (served.status, server.connections, len(bridge_log)) == (502, 1, 1)
+
+
+@pytest.mark.parametrize("length", [20_000_000, None])
+async def test_upload_that_was_cut_short_is_not_followed_by_another_request(length: int | None) -> None:
+    """RFC 9112, 9.3: the upstream would take it for the rest of the body, cookies and all."""
+    rests: list[bytes] = []
+
+    async def handle(line: Line) -> None:
+        head = await line.head()
+        await line.answer(b"no")  # and reads nothing until that has arrived
+        if head.startswith(b"POST"):
+            await answered.wait()
+            rests.append(await line.rest())
+
+    async with played(handle) as server:
+        answered = anyio.Event()
+        await serve(server.upstream, upload_scope(length), *request_messages(b"x" * 20_000_000))
+        second = FakeServer()
+        async with second.serving(server.upstream):
+            answered.set()
+        await server.until(lambda: rests)
+
+    assert b"GET" not in rests[0][-1000:]
+    assert (second.body, server.connections) == (b"no", 2)
+
+
+async def test_connection_with_more_than_was_read_is_not_used_again() -> None:
+    """The streams of asyncio keep it, where no socket says that there is something to read."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %05d\r\n\r\n"
+    size = 65536 - len(head % 0)
+
+    async def handle(line: Line) -> None:
+        await line.head()
+        await line.say(head % size + b"x" * size + head % 6 + b"forged")
+        await line.rest()
+
+    async with played(handle) as server:
+        sizes = [len((await serve(server.upstream)).body) for _ in range(2)]
+
+    assert (sizes, server.connections) == ([size, size], 2)
 
 
 async def test_connection_with_more_than_its_response_is_not_used_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,36 @@ def test_path_does_not_lead_out_of_the_upstreams(path: str) -> None:
     with pytest.raises(BadRequest, match="leads out"):
         build(http_scope(path=path), BARE + "/base")
     assert build(http_scope(path="/a/../b"), BARE + "/base").target == b"/base/a/../b"
+
+
+@pytest.mark.parametrize(
+    "raw_path",
+    [
+        pytest.param(b"/a%2Fb/../../secret", id="an escaped slash that ends no segment"),
+        pytest.param(b"/a/..%2F../secret", id="an escaped slash that ends one"),
+        pytest.param(b"/%2e%2E/secret", id="escaped dots"),
+        pytest.param(b"/a//../../secret", id="slashes that are merged"),
+        pytest.param(b"/..;x=1/secret", id="a parameter"),
+        pytest.param(b"/a/..\\../secret", id="a backslash"),
+        pytest.param(b"/a%5C/..%5c../secret", id="an escaped backslash"),
+        pytest.param(b"/a/b/../../..", id="at the end"),
+    ],
+)
+def test_path_does_not_lead_out_of_the_upstreams_as_any_server_reads_it(raw_path: bytes) -> None:
+    """RFC 3986, 5.2.4 leaves open what else is a segment: Apache, nginx, Tomcat and IIS do not agree."""
+    scope = http_scope(path=unquote(raw_path.decode()), raw_path=raw_path)
+
+    with pytest.raises(BadRequest, match="leads out"):
+        build(scope, BARE + "/base")
+    assert build(scope).target == raw_path
+
+
+@pytest.mark.parametrize("raw_path", [b"/a..b/..c", b"/a/b%2Fc/../d", b"/...", b"/a;../x", b"/a//b/.."])
+def test_path_that_only_looks_like_that_is_passed_on(raw_path: bytes) -> None:
+    """Dots in a name are dots in a name."""
+    scope = http_scope(path=unquote(raw_path.decode()), raw_path=raw_path)
+
+    assert build(scope, BARE + "/base").target == b"/base" + raw_path
 
 
 def test_tunnel_is_refused() -> None:
@@ -190,6 +221,12 @@ def test_what_a_client_says_of_itself_is_replaced() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", [b"script_name", b"path_info", b"Proxy"])
+def test_variable_of_the_upstreams_server_is_not_the_clients(name: bytes) -> None:
+    """Gunicorn believes SCRIPT_NAME and PATH_INFO of its own machine; HTTP clients obey HTTP_PROXY (CVE-2016-5385)."""
+    assert values(build(http_scope(headers=[(name, b"/x")])), name.lower()) == []
+
+
 def test_what_a_trusted_proxy_says_is_added_to() -> None:
     """Its hops come first, its view of the URL is the public one."""
     request = build(http_scope(path="/old/x", root_path="/old", headers=FORGED), trust_forwarded=True)
@@ -287,6 +324,14 @@ def test_framing_is_the_requests(
     )
 
 
+@pytest.mark.parametrize("header", [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")])
+def test_handshake_of_a_websocket_has_no_body(header: tuple[bytes, bytes]) -> None:
+    """Whatever it says: the upstream would take frames for it."""
+    request = build({**http_scope(headers=[header]), "type": "websocket", "scheme": "ws"})
+
+    assert (request.framing, request.has_body, values(request, header[0])) == (Framing.NONE, False, [])
+
+
 @pytest.mark.parametrize("lengths", [[b"5", b"6"], [b"-1"], [b"x"]])
 def test_bad_length_is_refused(lengths: list[bytes]) -> None:
     """RFC 9112, 6.3: it is how requests are smuggled."""
@@ -300,10 +345,11 @@ def test_bad_length_is_refused(lengths: list[bytes]) -> None:
         ("1.1", [(b"content-length", b"5"), (b"expect", b"100-Continue")], True),
         ("1.0", [(b"content-length", b"5"), (b"expect", b"100-continue")], False),
         ("1.1", [(b"content-length", b"0"), (b"expect", b"100-continue")], False),
+        ("2", [(b"expect", b"100-continue")], False),
     ],
 )
 def test_client_that_waits_is_waited_with(version: str, headers: list[tuple[bytes, bytes]], expects: bool) -> None:
-    """RFC 9110, 10.1.1: HTTP/1.0 knows no 100 Continue, and where there is no body it means nothing."""
+    """RFC 9110, 10.1.1: HTTP/1.0 knows no 100 Continue, and where there may be no body it means nothing."""
     request = build(http_scope("POST", http_version=version, headers=headers))
 
     assert (request.expects_continue, values(request, b"expect")) == (expects, [b"100-continue"] if expects else [])

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from wsproto.events import CloseConnection, TextMessage
 
-from tests.asgi import request_messages, serve, upload_scope
+from bridge import ApplicationError
+from tests.asgi import FakeServer, request_messages, serve, upload_scope
 from tests.mount.upstream.raw import Line, played
 from tests.mount.upstream.speaking import FakeWebSocket, Speaker
 
@@ -85,6 +86,42 @@ async def test_websocket_is_passed_through_over_tls(tls: Tls) -> None:
             client.say("hello")
 
     assert [message.get("text") or message.get("code") for message in client.sent[1:]] == ["hello", 4001]
+
+
+@pytest.mark.parametrize("notify", [True, False])
+async def test_response_that_ends_with_its_connection_is_complete_if_tls_says_so(tls: Tls, notify: bool) -> None:
+    """RFC 9112, 9.8: without close_notify anybody on the way may have cut it."""
+
+    async def handle(line: Line) -> None:
+        await line.head()
+        await line.say(b"HTTP/1.1 200 OK\r\n\r\nabc")
+        await line.end(notify=notify)
+        await line.rest()
+
+    client = FakeServer()
+    async with played(handle, tls=tls.upstream, ssl_context=tls.client) as server:
+        if notify:
+            await client.serve(server.upstream)
+        else:
+            with pytest.raises(ApplicationError, match="close_notify"):
+                await client.serve(server.upstream)
+
+    assert (client.body, client.complete) == (b"abc", notify)
+
+
+async def test_record_behind_a_response_is_not_taken_for_the_next_one(tls: Tls) -> None:
+    """It came with the response, so the socket has nothing more to read."""
+
+    async def handle(line: Line) -> None:
+        await line.head()
+        ok, forged = (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n" + body for body in (b"true  ", b"forged"))
+        await line.records(ok, forged)
+        await line.rest()
+
+    async with played(handle, tls=tls.upstream, ssl_context=tls.client) as server:
+        bodies = [(await serve(server.upstream)).body for _ in range(2)]
+
+    assert (bodies, server.connections) == ([b"true  ", b"true  "], 2)
 
 
 async def test_certificate_that_nobody_has_signed_is_answered_502(

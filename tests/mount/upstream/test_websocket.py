@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
+import tracemalloc
 
 import anyio
+import anyio.lowlevel
 import pytest
-from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
 from bridge import ApplicationError
 from bridge.mount.upstream import Upstream
-from tests.asgi import Message, Scope
+from tests.asgi import TIMEOUT, Message, Scope
 from tests.mount.upstream.raw import Line, played
 from tests.mount.upstream.speaking import FakeWebSocket, Speaker, websocket_scope
 
@@ -323,6 +325,86 @@ async def test_message_beyond_the_limit_ends_it_for_both(bridge_log: Log) -> Non
     assert "option max_message_size" in bridge_log[0].getMessage()
 
 
+async def test_message_in_countless_fragments_takes_its_size() -> None:
+    """RFC 6455, 5.4: a fragment may be of two bytes, or of none. A limit in bytes is one of memory."""
+    taken: list[int] = []
+
+    async def handle(line: Line) -> None:
+        speaker = await Speaker(line).accept()
+        fragments = b"\x02\x00" + b"\x00\x02ab\x00\x00" * 1_000
+        before = tracemalloc.get_traced_memory()[0]
+        await line.say(fragments)
+        await speaker.say(Ping())
+        await speaker.next()  # all of it has been heard
+        taken.append(tracemalloc.get_traced_memory()[0] - before)
+        await line.say(b"\x80\x00")
+        await speaker.say(CloseConnection(1000))
+        await line.rest()
+
+    tracemalloc.start(1)
+    try:
+        async with played(handle) as server:
+            client = FakeWebSocket()
+            async with client.serving(server.upstream):
+                pass
+    finally:
+        tracemalloc.stop()
+
+    assert client.sent[1] == {"type": "websocket.send", "bytes": b"ab" * 1_000}
+    assert taken[0] < 40_000
+
+
+async def test_frames_without_a_message_do_not_stop_the_loop() -> None:
+    """A read may bring thousands of them, and other exchanges go on between."""
+    turns: list[int] = []
+
+    async def handle(line: Line) -> None:
+        speaker = await Speaker(line).accept()
+        await line.say(b"\x89\x00" * 100 + b"\x8a\x00" * 100 + b"\x01\x00" + b"\x00\x00" * 100 + b"\x80\x00")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_turns)
+            await client.until(lambda: len(client.sent) == 2)
+            tasks.cancel_scope.cancel()
+        await speaker.say(CloseConnection(1000))
+        await line.rest()
+
+    async def count_turns() -> None:
+        while True:
+            turns.append(len(client.sent))
+            await anyio.lowlevel.checkpoint()
+
+    client = FakeWebSocket()
+    async with played(handle) as server, client.serving(server.upstream):
+        pass
+
+    assert turns.count(1) > 100
+
+
+async def test_pong_is_not_waited_for() -> None:
+    """RFC 6455, 5.5.3. An upstream that writes before it reads on would wait for ever, and the client with it."""
+    pongs: list[Event] = []
+
+    async def handle(line: Line) -> None:
+        speaker = await Speaker(line).accept()
+        await line.receive()  # and no more of what the client says, until this is out
+        for number in range(100):
+            await line.say(b"\x89\x03%03d" % number + b"\x82\x7f" + (100_000).to_bytes(8, "big") + b"y" * 100_000)
+        while not pongs or pongs[-1] != Pong(b"099"):
+            event = await speaker.next()
+            if isinstance(event, Pong):
+                pongs.append(event)
+
+    async with played(handle) as server:
+        client = FakeWebSocket()
+        async with client.serving(server.upstream):
+            for _ in range(100):
+                client.say(b"x" * 200_000)
+            await client.until(lambda: len(client.sent) == 101)
+            client.leave(1006)
+
+    assert len(pongs) < 100  # of those that came while it could not be answered the last one
+
+
 async def test_client_waits_for_a_slow_upstream() -> None:
     """What it does not take is not received."""
     go_on = anyio.Event()
@@ -535,6 +617,103 @@ async def test_upstream_that_does_not_answer_a_close_is_left(monkeypatch: pytest
             await client.until(lambda: client.sent)
             client.leave(1000)
         await server.until(lambda: not server.open)
+
+
+async def test_upstream_that_closes_and_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to its close waits behind a message that it does not take."""
+    monkeypatch.setattr("bridge.mount.upstream.websocket._CLOSE_WAIT", 0.05)
+    full = anyio.Event()
+
+    async def handle(line: Line) -> None:
+        speaker = await Speaker(line).accept()
+        await full.wait()
+        await speaker.say(CloseConnection(4001))
+        await anyio.sleep_forever()
+
+    async with played(handle) as server:
+        client = FakeWebSocket()
+        async with client.serving(server.upstream):
+            for _ in range(100):
+                client.say(b"x" * 200_000)
+            await anyio.wait_all_tasks_blocked()
+            full.set()
+
+    assert client.sent[1:] == [{"type": "websocket.close", "code": 4001, "reason": ""}]
+
+
+async def test_upstream_that_takes_nothing_is_left(bridge_log: Log) -> None:
+    """Its client may have left behind what it has said: nobody would ever know."""
+
+    async def handle(line: Line) -> None:
+        await Speaker(line).accept()
+        await anyio.sleep_forever()
+
+    async with played(handle, timeout=0.1) as server:
+        client = FakeWebSocket()
+        async with client.serving(server.upstream):
+            for _ in range(100):
+                client.say(b"x" * 200_000)
+            client.leave(1000)
+
+    reason = "The upstream server did not answer in time."
+    assert client.sent[1:] == [{"type": "websocket.close", "code": 1011, "reason": reason}]
+    assert "option timeout" in bridge_log[0].getMessage()
+
+
+async def test_upstream_that_says_something_is_not_silent() -> None:
+    """Whether it takes anything or not, nor is one of which nothing is wanted."""
+    said = 0
+
+    async def handle(line: Line) -> None:
+        nonlocal said
+        speaker = await Speaker(line).accept()
+        while said < 5:  # longer than the limit
+            await speaker.say(TextMessage("still here"))
+            said += 1
+            with anyio.move_on_after(0.1):
+                await anyio.sleep_forever()
+        await line.skip(100 * 200_000)
+        await speaker.say(CloseConnection(1000))
+        await line.rest()
+
+    async with played(handle, timeout=0.4) as server:
+        client = FakeWebSocket()
+        async with client.serving(server.upstream):
+            for _ in range(100):
+                client.say(b"x" * 200_000)
+
+    assert [message.get("code") for message in client.sent[-1:]] == [1000]
+
+
+async def test_disconnect_that_the_end_of_a_denial_brings_does_not_stop_it() -> None:
+    """The server says it as soon as it knows the end, which may not be out by then."""
+    sent: list[Message] = []
+    begun = anyio.Event()
+    connected = False
+
+    async def handle(line: Line) -> None:
+        await line.head()
+        await line.answer(b"no", status=b"403 Forbidden")
+
+    async def receive() -> Message:
+        nonlocal connected
+        if not connected:
+            connected = True
+            return {"type": "websocket.connect"}
+        await begun.wait()
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def send(message: Message) -> None:
+        if not message.get("more_body", True):
+            begun.set()
+            await anyio.wait_all_tasks_blocked()
+        sent.append(message)
+
+    async with played(handle) as server:
+        with anyio.fail_after(TIMEOUT):
+            await server.upstream(websocket_scope(), receive, send)
+
+    assert sent[-1] == {"type": "websocket.http.response.body", "body": b"", "more_body": False}
 
 
 async def test_error_of_the_servers_send_leaves_as_it_is() -> None:
