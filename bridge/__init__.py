@@ -12,10 +12,12 @@ if TYPE_CHECKING:
         ConfigurationError,
         LifespanFailed,
         NoEventLoop,
+        NoWebSocket,
         ServerError,
     )
     from bridge.loop_thread import run_async
     from bridge.wsgi_to_asgi.adapter import Stats, WsgiToAsgi
+    from bridge.wsgi_to_asgi.websocket import WebSocket, websocket
     from bridge.wsgi_to_asgi.workers import WorkerThreads
 
 __version__ = "0.1.0"
@@ -29,19 +31,24 @@ __all__ = [
     "ConfigurationError",
     "LifespanFailed",
     "NoEventLoop",
+    "NoWebSocket",
     "ServerError",
     "Stats",
+    "WebSocket",
     "WorkerThreads",
     "WsgiToAsgi",
     "run_async",
+    "websocket",
 ]
 
 _HOMES = {
     "AsgiToWsgi": "bridge.asgi_to_wsgi.adapter",
     "Stats": "bridge.wsgi_to_asgi.adapter",
+    "WebSocket": "bridge.wsgi_to_asgi.websocket",
     "WorkerThreads": "bridge.wsgi_to_asgi.workers",
     "WsgiToAsgi": "bridge.wsgi_to_asgi.adapter",
     "run_async": "bridge.loop_thread",
+    "websocket": "bridge.wsgi_to_asgi.websocket",
 }
 
 

@@ -52,6 +52,12 @@ class Overloaded(RequestRefused):
     headers = ((b"retry-after", b"1"),)
 
 
+class CannotUpgrade(RequestRefused):
+    """A WebSocket is asked for where there can be none: 501. Source: RFC 9110, 15.6.2."""
+
+    status = 501
+
+
 class UpstreamFailure(RequestRefused):
     """The upstream did not do its part.
 
@@ -110,6 +116,10 @@ class LifespanFailed(BridgeError):
 
 class NoEventLoop(BridgeError, RuntimeError):
     """``run_async`` was called where no exchange, and so no event loop, is known."""
+
+
+class NoWebSocket(BridgeError, ValueError):
+    """``bridge.websocket`` was called with an environ that is not of a WebSocket's handshake."""
 
 
 class ConfigurationError(BridgeError, ValueError):

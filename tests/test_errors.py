@@ -27,9 +27,11 @@ CROSSINGS = {"exchange.py", "loop_thread.py", "workers.py", "loops.py"} | {
     "process.py",
     "read_ahead.py",
     "request_loops.py",
+    "websocket_lazy.py",
+    "websocket_link.py",
 }
 # What calls applications in both interfaces has both kinds of threads, and a2wsgi's loop is its caller's.
-CROSSINGS |= {"compat/a2wsgi.py"} | {
+CROSSINGS |= {"compat/a2wsgi.py", "mount/cascade/recording.py"} | {
     f"cli/check/{name}.py" for name in ("asgi_caller", "event_loop", "helper_thread", "probes", "suspects")
 }
 

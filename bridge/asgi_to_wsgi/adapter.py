@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from bridge.asgi_to_wsgi.exchange import Exchange
 from bridge.asgi_to_wsgi.green import check_backend
+from bridge.asgi_to_wsgi.in_use import InUse
 from bridge.asgi_to_wsgi.lifespan import Lifespan
 from bridge.asgi_to_wsgi.loop_threads import LoopThread, LoopThreads
 from bridge.asgi_to_wsgi.loops import Loops
@@ -18,6 +19,8 @@ from bridge.asgi_to_wsgi.request_loops import RequestLoops
 from bridge.asgi_to_wsgi.response_body import FileBody, NoBody, ResponseBody
 from bridge.asgi_to_wsgi.response_head import translate_start
 from bridge.asgi_to_wsgi.scope import build_scope
+from bridge.asgi_to_wsgi.websocket_handshake import asks_for_websocket
+from bridge.asgi_to_wsgi.websocket_opening import open_websocket
 from bridge.errors import ConfigurationError, LifespanFailed, RequestRefused
 
 if TYPE_CHECKING:
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bridge.asgi_to_wsgi.loop_threads import Backend
-    from bridge.protocols import AsgiApplication, Environ, StartResponse
+    from bridge.asgi_to_wsgi.websocket import WebSocket
+    from bridge.protocols import AsgiApplication, Environ, Scope, StartResponse
 
 # Bytes that a server reads from a file at a time, where it has no better way.
 _BLOCK_SIZE: Final = 65536
+_SWITCHED: Final = "101 Switching Protocols"
 
 
 class AsgiToWsgi:
@@ -51,8 +56,11 @@ class AsgiToWsgi:
         shutdown_timeout: seconds that :meth:`close` waits for requests and for the shutdown of the application; also
             how long the application of a client that left may take to end once it is cancelled.
         request_buffer: bytes. A request body up to this size is read when the application first asks for it; of a
-            larger one, this much is read ahead by a thread.
+            larger one, this much is read ahead by a thread. Of a WebSocket, what the client may be ahead in messages.
         response_buffer: bytes that the application may be ahead of the server before ``send()`` waits.
+        max_message_size: bytes of a message that comes over a WebSocket; one that is longer closes it with 1009.
+        websocket_ping_interval: seconds between two pings to the client of a WebSocket; one that sends nothing in that
+            time, not even the answer, is lost. 0: no pings.
 
     Raises:
         ConfigurationError: an option has a value that it cannot have.
@@ -72,6 +80,8 @@ class AsgiToWsgi:
         shutdown_timeout: float = 30.0,
         request_buffer: int = 65536,
         response_buffer: int = 65536,
+        max_message_size: int = 16 * 1024 * 1024,
+        websocket_ping_interval: float = 20.0,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"app is an ASGI application, a callable; got {app!r}")
@@ -87,6 +97,9 @@ class AsgiToWsgi:
         self._shutdown_timeout = _seconds("shutdown_timeout", shutdown_timeout)
         self._request_buffer = _bytes("request_buffer", request_buffer)
         self._response_buffer = _bytes("response_buffer", response_buffer)
+        self._max_message_size = _bytes("max_message_size", max_message_size)
+        self._ping_interval = _seconds("websocket_ping_interval", websocket_ping_interval)
+        self._websockets: InUse[WebSocket] = InUse()  # add and discard are atomic
         self._starting = LateLock()
         self._running: Loops | None = None  # under _starting
         self._failure: LifespanFailed | None = None  # under _starting
@@ -113,6 +126,8 @@ class AsgiToWsgi:
             return _answer(refusal, environ["REQUEST_METHOD"], start_response)
         if "eventlet.posthooks" in environ:
             environ.setdefault("eventlet.minimum_write_chunk_size", 0)  # else it holds chunks back to make 4 KiB
+        if "HTTP_UPGRADE" in environ and asks_for_websocket(environ):
+            return self._serve_websocket(environ, start_response, scope, running)
         host = running.host()
         exchange = Exchange(
             self.app,
@@ -132,6 +147,44 @@ class AsgiToWsgi:
         except BaseException:
             exchange.close()
             raise
+        return NoBody(exchange) if exchange.bodiless else ResponseBody(exchange)
+
+    def _serve_websocket(
+        self, environ: Environ, start_response: StartResponse, scope: Scope, running: Loops
+    ) -> Iterable[bytes]:
+        try:
+            websocket = open_websocket(
+                self.app,
+                environ,
+                running.host,
+                limit=self._request_buffer,
+                max_size=self._max_message_size,
+                ping_interval=self._ping_interval,
+            )
+        except RequestRefused as refusal:
+            return _answer(refusal, environ["REQUEST_METHOD"], start_response)
+
+        def start(status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
+            # Where the connection was taken over nobody reads it but the server's log, which is to be right.
+            write = start_response(_SWITCHED if websocket.accepted else status, headers)
+            if websocket.accepted:
+                websocket.connection.conclude(write)
+            return write
+
+        exchange = Exchange(
+            websocket, scope, environ, websocket.host, None, self._response_buffer, self._shutdown_timeout
+        )
+        self._websockets.add(websocket)
+        try:
+            exchange.begin(start)
+            if websocket.accepted:
+                exchange.close()  # here: Cheroot does not close an iterable when it finds the connection closed
+                return []
+        except BaseException:
+            exchange.close()
+            raise
+        finally:
+            self._websockets.discard(websocket)
         return NoBody(exchange) if exchange.bodiless else ResponseBody(exchange)
 
     def startup(self) -> None:
@@ -154,6 +207,8 @@ class AsgiToWsgi:
             running, self._running, self._failure = self._running, None, None
             if self._collected is not None:
                 self._collected.detach()
+        for websocket in self._websockets.copy():
+            websocket.go_away()
         if running is not None:
             running.close(self._shutdown_timeout if timeout is None else timeout)
 
@@ -227,6 +282,7 @@ class AsgiToWsgi:
         if self._collected is not None:
             self._collected.detach()
         self._starting = LateLock()
+        self._websockets = InUse()
         self._running = self._failure = self._collected = None
 
 

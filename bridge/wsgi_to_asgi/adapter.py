@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextvars import copy_context
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +21,8 @@ from bridge.loop_thread import Counter, cross_with_anyio, mailbox_here, run_in_t
 from bridge.wsgi_to_asgi.environ import build_environ
 from bridge.wsgi_to_asgi.exchange import Exchange, set_length
 from bridge.wsgi_to_asgi.request_body import RequestBody, collect, longer_than_declared
+from bridge.wsgi_to_asgi.websocket_denial import as_denial
+from bridge.wsgi_to_asgi.websocket_threads import WebSockets
 from bridge.wsgi_to_asgi.workers import WorkerThreads
 
 if TYPE_CHECKING:
@@ -61,6 +64,8 @@ class Stats:
     """Exchanges whose client left, or that the server cancelled, before the response was complete."""
     rejected: int
     """Requests that the bridge answered without the application: 400, 413, 503."""
+    websockets: int = 0
+    """WebSockets that the application has now; each has a thread beside ``threads``."""
 
 
 class WsgiToAsgi:
@@ -78,6 +83,8 @@ class WsgiToAsgi:
         unknown_length: ``"spool"`` reads a body without ``Content-Length`` to its end before the application is
             called, and tells it the length; ``"stream"`` hands it over as it comes, without a length.
         drain_timeout: seconds that a shutdown waits for running exchanges before it makes them fail.
+        websocket_threads: how many WebSockets the application may have at once; each holds a thread for as long as it
+            lives. They have threads of their own and take none from HTTP requests; one more is answered 503.
 
     Raises:
         ConfigurationError: an option has a value that it cannot have.
@@ -96,6 +103,7 @@ class WsgiToAsgi:
         max_body_size: int | None = None,
         unknown_length: Literal["spool", "stream"] = "spool",
         drain_timeout: float = 30.0,
+        websocket_threads: int = 100,
     ) -> None:
         if not callable(app):
             raise ConfigurationError(f"app is a WSGI application, a callable; got {app!r}")
@@ -112,6 +120,7 @@ class WsgiToAsgi:
         if not isinstance(drain_timeout, (int, float)) or not drain_timeout >= 0:
             raise ConfigurationError(f"drain_timeout is a number of seconds, 0 or more; got {drain_timeout!r}")
         self._drain_timeout = drain_timeout
+        self._websockets = WebSockets(app, _number(1, "websocket_threads", websocket_threads))
         self._overloaded = False
         self._served = Counter()
         self._failed = Counter()
@@ -129,10 +138,11 @@ class WsgiToAsgi:
             failed=self._failed.value,
             disconnected=self._disconnected.value,
             rejected=self._rejected.value,
+            websockets=self._websockets.count,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection of the server: an HTTP request, a lifespan; a WebSocket is refused.
+        """Serve one connection of the server: an HTTP request, a WebSocket, a lifespan.
 
         Raises:
             Exception: what the application raised, or the server's ``send()`` or ``receive()``.
@@ -146,8 +156,7 @@ class WsgiToAsgi:
         elif kind == "lifespan":
             serve = self._live
         elif kind == "websocket":
-            await _refuse_websocket(receive, send)
-            return
+            serve = self._serve_websocket
         else:
             raise ServerError(f"an ASGI scope is of type http, websocket or lifespan; the server sent {kind!r}")
         mailbox = mailbox_here()
@@ -193,6 +202,32 @@ class WsgiToAsgi:
             self._rejected.add()
         else:
             self._served.add()
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send, crossing: Crossing) -> None:
+        try:
+            if (await receive())["type"] != "websocket.connect":
+                self._disconnected.add()
+                return
+            exchange = self._websockets.begin(
+                self, scope, receive, crossing, self._request_buffer, self._response_buffer
+            )
+        except RequestRefused as refusal:
+            self._rejected.add()
+            await _answer(refusal, "GET", as_denial(scope, send))
+            return
+        except Exception:
+            self._failed.add()
+            raise
+        except BaseException:  # cancelled by the server, before it had a connection
+            self._disconnected.add()
+            raise
+        try:
+            await exchange.respond(send)
+        except BaseException:
+            self._websockets.withdraw(exchange)
+            (self._disconnected if exchange.disconnected else self._failed).add()
+            raise
+        (self._disconnected if exchange.disconnected else self._served).add()
 
     def _overload(self) -> Overloaded:
         if not self._overloaded:
@@ -296,7 +331,7 @@ class WsgiToAsgi:
                 return
 
     async def _drain(self, crossing: Crossing) -> None:
-        if not self._workers.threads:
+        if not self._workers.threads and not self._websockets.threads:
             return
         # A thread of its own: the loop has to go on, for the exchanges that are to finish.
         left = await run_in_thread(crossing, "bridge-drain", self._end_exchanges)
@@ -309,10 +344,13 @@ class WsgiToAsgi:
             )
 
     def _end_exchanges(self) -> int:
+        deadline = time.monotonic() + self._drain_timeout
+        # First of all, since they would not end by themselves; they have the time that the requests have.
+        self._websockets.go_away(self)
         left = self._workers.drain(self, self._drain_timeout, _ABORT_GRACE)
         if self._owns_workers:
             self._workers.close(0 if left else _ABORT_GRACE)
-        return left
+        return left + self._websockets.drain(self, max(0.0, deadline - time.monotonic()), _ABORT_GRACE)
 
 
 def _has_no_body(environ: Environ) -> bool:
@@ -330,12 +368,6 @@ def _has_no_body(environ: Environ) -> bool:
 def _waits_for_continue(environ: Environ) -> bool:
     """Whether the client sends its body only after the first receive(). Source: RFC 9110, 10.1.1."""
     return bool(environ.get("HTTP_EXPECT", "").lower() == "100-continue")
-
-
-async def _refuse_websocket(receive: Receive, send: Send) -> None:
-    """Answer a WebSocket handshake with 403. Source: ASGI specification, "WebSocket", close before accept."""
-    await receive()
-    await send({"type": "websocket.close", "code": 1000})
 
 
 async def _answer(refusal: RequestRefused, method: str, send: Send) -> None:

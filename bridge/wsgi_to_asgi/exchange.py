@@ -178,17 +178,7 @@ class Exchange(Response):
                 await self._waiter
                 self._waiter = None
         except BaseException as error:
-            # OSError is how a server says that the client is gone; what is no Exception is a cancellation.
-            self.disconnected = isinstance(error, OSError) or not isinstance(error, Exception)
-            self._detached = True
-            self.abort("the server ended the exchange: it cancelled it, or its send() failed")
-            if self._done:
-                self._report_error()
-            if isinstance(error, GeneratorExit):
-                raise  # the coroutine was thrown away with its loop: there is nothing left to wait on
-            self._cancel_calls()
-            if self._listener is not None:
-                await self.crossing.finish(self._listener)
+            await self._give_up(error)
             raise
         # Taken before the worker thread can see that nobody waits for it any more.
         failure = None
@@ -202,6 +192,20 @@ class Exchange(Response):
                 raise failure
         finally:
             del failure  # the traceback holds this frame: without this it would hold itself
+
+    async def _give_up(self, error: BaseException) -> None:
+        """Stop the worker thread: the coroutine leaves with *error*, and nobody waits for a response any more."""
+        # OSError is how a server says that the client is gone; what is no Exception is a cancellation.
+        self.disconnected = isinstance(error, OSError) or not isinstance(error, Exception)
+        self._detached = True
+        self.abort("the server ended the exchange: it cancelled it, or its send() failed")
+        if self._done:
+            self._report_error()
+        if isinstance(error, GeneratorExit):
+            return  # the coroutine was thrown away with its loop: there is nothing left to wait on
+        self._cancel_calls()
+        if self._listener is not None:
+            await self.crossing.finish(self._listener)
 
     def _failure(self) -> BaseException | None:
         """What an exchange that ran to its end has to raise."""

@@ -253,6 +253,10 @@ class WorkerThreads:
                 return left
             ended.wait(remaining)
 
+    def jobs_of(self, owner: object) -> list[Job]:
+        """Return the exchanges of one adapter that are queued or run. Does not block."""
+        return self._crew.jobs_of(owner)
+
     def abort(self, reason: str) -> None:
         """Make the next read and write of every exchange fail. Does not wait."""
         for job in self._crew.jobs.copy():

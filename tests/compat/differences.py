@@ -401,9 +401,18 @@ async def lifespan(adapter: Adapter) -> str:
 
 
 async def web_socket(adapter: Adapter) -> str:
-    scope: Scope = {"type": "websocket", "path": "/", "headers": []}
-    outcome = await call(adapter(response_of()), scope, {"type": "websocket.connect"})
-    return f"`{type(outcome.error).__name__}`" if outcome.error is not None else "refused"
+    seen: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        seen.append(environ["HTTP_UPGRADE"])
+        start_response("403 Forbidden", [])
+        return []
+
+    scope: Scope = {"type": "websocket", "path": "/", "headers": [(b"upgrade", b"websocket")]}
+    outcome = await call(adapter(application), scope, {"type": "websocket.connect"})
+    if outcome.error is not None:
+        return f"`{type(outcome.error).__name__}`"
+    return "the application's" if seen else "refused"
 
 
 WSGI_ROWS: dict[str, Callable[[Adapter], Awaitable[str]]] = {

@@ -113,13 +113,29 @@ async def test_events_are_streamed_as_they_come(names: dict[str, Any]) -> None:
 
 
 @on_asyncio
-@of("streaming.md")
-async def test_websocket_beside_a_wsgi_application(names: dict[str, Any]) -> None:
-    """streaming.md: the ASGI application that is mounted beside speaks WebSocket, the WSGI application refuses it."""
-    both = names["both"]
+@of("websocket.md")
+async def test_echo_of_a_wsgi_application(names: dict[str, Any]) -> None:
+    """websocket.md: the WSGI application that takes its WebSocket by bridge.websocket()."""
+    messages = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hello"}])
+    sent: list[Message] = []
+    answered = anyio.Event()
 
-    assert await _call_websocket(both, "/live/echo") == ["websocket.accept", "websocket.send", "websocket.close"]
-    assert await _call_websocket(both, "/echo") == ["websocket.close"]
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        await answered.wait()
+        return {"type": "websocket.disconnect", "code": 1000}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.send":
+            answered.set()
+
+    with anyio.fail_after(TIMEOUT):
+        await names["served"](_scope("websocket", "/echo"), receive, send)
+
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send"]
+    assert sent[1]["text"] == "hello"
 
 
 @on_asyncio
@@ -170,17 +186,3 @@ def _scope(kind: str, path: str) -> dict[str, Any]:
         "subprotocols": [],
         "state": {},
     }
-
-
-async def _call_websocket(app: Any, path: str) -> list[str]:
-    messages = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hello"}])
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return next(messages)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(_scope("websocket", path), receive, send)
-    return [message["type"] for message in sent]

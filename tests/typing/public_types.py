@@ -18,6 +18,7 @@ from bridge import (
     ConfigurationError,
     LifespanFailed,
     NoEventLoop,
+    NoWebSocket,
     ServerError,
     Stats,
     WorkerThreads,
@@ -25,7 +26,7 @@ from bridge import (
 )
 from bridge.compat.a2wsgi import ASGIMiddleware, WSGIMiddleware
 from bridge.compat.asgiref import WsgiToAsgi as AsgirefWsgiToAsgi
-from bridge.mount import Dispatcher, as_asgi, as_wsgi
+from bridge.mount import Cascade, Dispatcher, Upstream, as_asgi, as_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -165,10 +166,23 @@ async def double(number: int) -> int:
 assert_type(bridge.run_async(double, 21), int)
 bridge.run_async(lambda: 21)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
 
+# -- websocket --------------------------------------------------------------------------------------------------
+
+
+def chat(environ: dict[str, Any]) -> None:
+    """Take a WebSocket."""
+    websocket = bridge.websocket(environ)
+    assert_type(websocket, bridge.WebSocket)
+    websocket.accept(subprotocol=None, headers=[("X-A", "b")])
+    assert_type(websocket.receive(timeout=1.0), str | bytes)
+    assert_type(websocket.close_code, int | None)
+
+
 # -- mount ------------------------------------------------------------------------------------------------------
 
 dispatcher = Dispatcher(Framework(), {"/a": as_wsgi(function), "/b": as_asgi(function, kind="wsgi")})
 AsgiToWsgi(dispatcher)
+AsgiToWsgi(Cascade([dispatcher, Upstream("http://127.0.0.1:9000", timeout=None)], statuses={404}))
 WsgiToAsgi(as_wsgi(dispatcher))
 as_asgi(function, kind="cgi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -187,6 +201,7 @@ every_error: list[type[BridgeError]] = [
     ConfigurationError,
     LifespanFailed,
     NoEventLoop,
+    NoWebSocket,
     ServerError,
 ]
 disconnected: type[OSError] = ClientDisconnected

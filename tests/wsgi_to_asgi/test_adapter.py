@@ -19,21 +19,6 @@ def ok(environ: Environ, start_response: StartResponse) -> list[bytes]:
     return [b"ok"]
 
 
-async def test_websocket_is_refused() -> None:
-    """ASGI, "WebSocket", Close: closing before accepting answers the handshake with 403."""
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "websocket.connect"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await WsgiToAsgi(ok)({"type": "websocket", "path": "/", "headers": []}, receive, send)
-
-    assert [message["type"] for message in sent] == ["websocket.close"]
-
-
 async def test_unknown_scope_is_an_error_of_the_server() -> None:
     """ASGI, "Applications": an application raises on a scope that it does not understand."""
     with pytest.raises(ServerError, match="smtp"):

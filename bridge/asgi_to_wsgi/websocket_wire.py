@@ -1,0 +1,97 @@
+"""Bytes over a connection that was taken over from the server. Knows no frames and no application."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+if TYPE_CHECKING:
+    from bridge.asgi_to_wsgi.takeover import Connection
+
+# Bytes that are handed to the socket at once; more would only be copied in vain.
+_PIECE: Final = 262144
+
+
+class Wire:
+    """Reads and writes on the event loop of the exchange, whichever it is, and never blocks it.
+
+    Not through transports of asyncio, nor streams of trio: they close the socket, which is the server's, and cannot
+    take over one that speaks TLS already. A socket that does not block says what it waits for, also with TLS.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Take the connection over."""
+        self._connection = connection
+        self._socket: Any = connection.take()
+        self._timeout: float | None = self._socket.gettimeout()
+        self._socket.setblocking(False)  # eventlet's with TLS takes settimeout(0) for no time to wait
+        self._early = connection.read_early()
+        self._out = bytearray()  # to be written: what a cancelled write has left, before anything else
+        self.alive = False
+        """The client has sent something, or taken something that had to wait. Whoever wants to know resets it."""
+
+    async def read(self, size: int) -> bytes:
+        """Return up to *size* bytes, ``b""`` at the end.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        if self._early:
+            early, self._early = self._early[:size], self._early[size:]
+            return early
+        while True:
+            try:
+                data: bytes = self._socket.recv(size)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                await anyio.wait_readable(self._socket.fileno())
+            except ssl.SSLWantWriteError:
+                await anyio.wait_writable(self._socket.fileno())
+            else:
+                self.alive = True
+                return data
+
+    def put(self, data: bytes) -> None:
+        """Add to what the next flush() writes. After a flush() only, or it grows without end."""
+        self._out += data
+
+    async def flush(self) -> None:
+        """Return when the connection has taken all that was put. If cancelled, the next flush goes on where it was.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        waited = False
+        while self._out:
+            try:
+                with memoryview(self._out) as view:
+                    sent: int = self._socket.send(view[:_PIECE])
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                waited = True
+                await anyio.wait_writable(self._socket.fileno())
+            except ssl.SSLWantReadError:
+                await anyio.wait_readable(self._socket.fileno())
+            else:
+                # What the system takes at once says nothing of the client; room that was not there before does.
+                self.alive = self.alive or waited
+                del self._out[:sent]
+
+    def end(self, how: int = socket.SHUT_RDWR) -> None:
+        """Let the client see the end of the connection, now. The server closes it later."""
+        try:
+            self._socket.shutdown(how)
+        except OSError:
+            pass  # the client was first
+
+    def give_back(self) -> None:
+        """Leave the socket to the server, as it was."""
+        if self._connection.is_ours:
+            self._socket.close()
+            return
+        try:
+            self._socket.setblocking(self._timeout != 0)
+            self._socket.settimeout(self._timeout)
+        except OSError:
+            pass  # the server has closed it meanwhile

@@ -1,0 +1,208 @@
+"""A WebSocket for an application that wants the connection: one end of a socket pair is its, the other is here."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from bridge.errors import ApplicationError, ClientDisconnected
+from bridge.loop_thread import Signal
+from bridge.rfc6455 import ABNORMAL, INTERNAL_ERROR, NORMAL, sendable
+from bridge.wsgi_to_asgi.websocket_frames import Accepted, Closed, Frames, Refused, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.loop_thread import Crossing, Task
+    from bridge.wsgi_to_asgi.websocket_frames import Event
+    from bridge.wsgi_to_asgi.websocket_link import Link
+
+_logger = logging.getLogger("bridge")
+
+_CHUNK: Final = 1 << 16  # bytes that are read at once
+
+
+class _ApplicationEnd(socket.socket):
+    """The application's end. A WSGI server would close it; here it closes when nobody has it any more.
+
+    Not before: a thread of the application may be reading it, and its descriptor could be another's by then.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class SocketSide:
+    """The other end: speaks RFC 6455 with the application, and passes messages to and from a :class:`Link`.
+
+    Args:
+        link: takes what the application sends.
+        key: ``Sec-WebSocket-Key`` of the handshake.
+        look: lets the exchange look at the link; event loop thread only.
+    """
+
+    def __init__(self, link: Link, key: str, look: Callable[[], None]) -> None:
+        self._link = link
+        self._look = look
+        self._frames = Frames(key)
+        theirs, self._ours = socket.socketpair()
+        self._ours.setblocking(False)
+        self.theirs = _ApplicationEnd(fileno=theirs.detach())
+        self._writing = anyio.Lock()
+        self._tasks: list[Task] = []
+        self._told = False  # the application is told that the WebSocket has ended
+        self.returned = False
+        """The application has returned: what it has written is all there is."""
+        self.ended = False
+        """Nothing more comes from it."""
+        self._settled = False  # all is read that it has written, or nobody will
+        self._news = Signal()
+        self.error: Exception | None = None
+        """The mistake by which the application has ended the WebSocket."""
+
+    # -- any thread -------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Wait until the loop has read what the application has written, which can write no more. Worker thread."""
+        self.returned = True
+        self._end_theirs(socket.SHUT_WR)
+        while not self._settled:
+            self._news.wait()
+
+    def break_off(self) -> None:
+        """End the application's reads and writes. Any thread; does not wait."""
+        self._end_theirs(socket.SHUT_RDWR)
+        self._release()
+
+    def _release(self) -> None:
+        self._settled = True
+        self._news.wake()
+
+    def _end_theirs(self, how: int) -> None:
+        try:
+            self.theirs.shutdown(how)
+        except OSError:
+            pass  # the application has closed it
+
+    # -- event loop thread ------------------------------------------------------------------------------------
+
+    def begin(self, crossing: Crossing) -> None:
+        """Start to read what the application writes."""
+        self._tasks.append(crossing.start(self._attend))
+
+    def tell_end(self, crossing: Crossing, code: int, reason: str) -> None:
+        """Write the close frame; not for a client that was lost, whose connection just ends."""
+        if not self._told:
+            self._told = True
+            self._tasks.append(crossing.start(lambda: self._write_end(code, reason)))
+
+    def take_rest(self) -> None:
+        """Let reading end when all is read that the application has written: it has returned."""
+        self.returned = True
+        # It may have handed its end to a thread, which would keep it open.
+        self._end_theirs(socket.SHUT_RDWR)
+
+    async def close(self, crossing: Crossing) -> None:
+        """Stop all work here and close this end."""
+        # Even if the server has cancelled the exchange: a descriptor that is waited for must not be closed.
+        with anyio.CancelScope(shield=True):
+            for task in self._tasks:
+                await crossing.finish(task)
+        self.drop()
+
+    def drop(self) -> None:
+        """Close this end. Nothing waits for it, or the loop is gone."""
+        self._ours.close()
+        self._release()
+
+    async def put(self, data: str | bytes) -> None:
+        """Write a message of the client; return when the next may be asked for."""
+        for frame in self._frames.write(data):
+            await self._write(frame)
+
+    async def _write_end(self, code: int, reason: str) -> None:
+        if code == ABNORMAL:
+            self._shut()
+        else:
+            await self._write(self._frames.close(code, reason))
+
+    async def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        async with self._writing:
+            while rest:
+                try:
+                    rest = rest[self._ours.send(rest) :]
+                except BlockingIOError:
+                    # Waiting here is the backpressure: the server is not asked for more meanwhile.
+                    await anyio.wait_writable(self._ours)
+                except OSError:
+                    return  # the application has closed its end, which reading finds out as well
+
+    async def _attend(self) -> None:
+        try:
+            while data := await self._read():
+                for event in self._frames.read(data):
+                    if not await self._pass(event):
+                        return
+            if not self.returned:
+                # As when a server's process dies: RFC 6455, 7.4.1, has no code to send for it but this.
+                self._close(INTERNAL_ERROR, "", "the application has closed its socket")
+        except Exception as error:
+            self.error = error
+            self._close(INTERNAL_ERROR, "", "the application broke the WebSocket protocol")
+        finally:
+            self._shut()
+            self.ended = True
+            self._release()
+            self._look()
+
+    async def _read(self) -> bytes:
+        while True:
+            try:
+                return self._ours.recv(_CHUNK)
+            except BlockingIOError:
+                await anyio.wait_readable(self._ours)
+            except OSError:  # the application closed its end and left something unread
+                return b""
+
+    async def _pass(self, event: Event) -> bool:
+        """Do what the application wants; return whether more is to be read."""
+        if isinstance(event, (str, bytes)):
+            await self._link.room()
+            try:
+                self._link.send_soon(event)
+            except ClientDisconnected:
+                return True  # it may not know yet; its answer to the close is still to come
+            self._look()
+        elif isinstance(event, Reply):
+            await self._write(event.data)
+        elif isinstance(event, Accepted):
+            self._link.accept_soon(event.subprotocol, event.headers)
+            self._look()
+        elif isinstance(event, Closed):
+            await self._write(event.reply)
+            self._close(sendable(event.code), event.reason, "the application has closed the WebSocket")
+            return False
+        elif isinstance(event, Refused):
+            _logger.warning("The application answered a WebSocket on its socket with %d: it is refused.", event.status)
+            self._close(NORMAL, "", "the application has refused the WebSocket")
+            return False
+        else:
+            await self._write(event.reply)
+            raise ApplicationError(f"the application broke RFC 6455 on its socket: {event.reason}")
+        return True
+
+    def _close(self, code: int, reason: str, why: str) -> None:
+        try:
+            self._link.close_soon(code, reason, why)
+        except ApplicationError as error:  # it has answered the handshake with an HTTP response meanwhile
+            self.error = self.error or error
+
+    def _shut(self) -> None:
+        try:
+            self._ours.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the application has closed its end
