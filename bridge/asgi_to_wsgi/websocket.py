@@ -12,9 +12,9 @@ import anyio.lowlevel
 from wsproto.connection import SERVER, ConnectionState
 from wsproto.connection import Connection as Frames
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
-from wsproto.extensions import PerMessageDeflate
 
 from bridge.asgi_to_wsgi.messages import is_cancellation, is_disconnect, to_bytes
+from bridge.asgi_to_wsgi.websocket_deflate import Deflate
 from bridge.asgi_to_wsgi.websocket_handshake import switching_protocols, websocket_scope
 from bridge.asgi_to_wsgi.websocket_order import NEXT, Phase, describe
 from bridge.asgi_to_wsgi.websocket_wire import Wire
@@ -207,7 +207,7 @@ class WebSocket:
         agreed = None
         extensions: list[Any] = []
         if self._handshake.deflate is not None:
-            deflate = PerMessageDeflate()
+            deflate = Deflate()
             agreed = f"{deflate.name}; {deflate.accept(self._handshake.deflate)}".rstrip("; ")
             extensions.append(deflate)
             # Of what comes in at once zlib makes this much at most; a limit of the result it does not know here.
@@ -249,9 +249,9 @@ class WebSocket:
         self._returned.set()
         # Shielded, as on trio a task that is cancelled can wait for nothing any more.
         with anyio.move_on_after(_CLOSE_WAIT, shield=True):
-            if self._end is None:
-                self._over(code, "")
-                await self._say_close(code, "")
+            self._over(code, "")  # unless it has ended already
+            if self._listening and self._end is not None and self._end[0] != ABNORMAL:
+                await self._say_close(*self._end)  # again, for one that was cancelled before it had left
             while self._listening:
                 await self._changed()
         with anyio.CancelScope(shield=True):
@@ -269,8 +269,10 @@ class WebSocket:
                 self._ended.set()
 
     async def _say_close(self, code: int, reason: str) -> None:
-        with anyio.move_on_after(_CLOSE_WAIT):  # not for ever behind what the client does not read
+        with anyio.move_on_after(_CLOSE_WAIT) as patience:  # not for ever behind what the client does not read
             await self._say(CloseConnection(code, reason))
+        if patience.cancelled_caught and self._wire is not None:
+            self._wire.end()  # which lets go whoever waits in send(), too
 
     async def _say(self, event: Event) -> None:
         wire = cast("Wire", self._wire)

@@ -65,18 +65,22 @@ class Wire:
         """
         waited = False
         while self._out:
+            # Not awaited where the error is caught: with a cancellation it would outlive the wait, and keep the frames
+            # of a send() written in Python, and so the view of the buffer, which could not be changed then.
+            until = None
             try:
                 with memoryview(self._out) as view:
                     sent: int = self._socket.send(view[:_PIECE])
             except (BlockingIOError, ssl.SSLWantWriteError):
-                waited = True
-                await anyio.wait_writable(self._socket.fileno())
+                waited, until = True, anyio.wait_writable
             except ssl.SSLWantReadError:
-                await anyio.wait_readable(self._socket.fileno())
+                until = anyio.wait_readable
             else:
                 # What the system takes at once says nothing of the client; room that was not there before does.
                 self.alive = self.alive or waited
                 del self._out[:sent]
+            if until is not None:
+                await until(self._socket.fileno())
 
     def end(self, how: int = socket.SHUT_RDWR) -> None:
         """Let the client see the end of the connection, now. The server closes it later."""

@@ -428,6 +428,52 @@ def test_compressed_message_is_measured_as_it_is(serving: Open, bridge_log: list
 
 
 @on_request_loop
+def test_compressed_message_may_have_a_pong_between_its_fragments(serving: Open) -> None:
+    """RFC 6455, 5.4. The answer to a ping of ours comes whenever it comes."""
+    application = Noted()
+    deflate = zlib.compressobj(wbits=-15)
+    squeezed = (deflate.compress(b"hello world, hello") + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    with serving(application) as server:
+        server.ask({"Sec-WebSocket-Extensions": "permessage-deflate"})
+        server.read_head()
+        server.say(TEXT, squeezed[:5], fin=False, reserved=4)
+        server.say(PONG)
+        server.say(CONTINUATION, squeezed[5:])
+        server.say(CLOSE)
+
+    assert application.received == [text("hello world, hello"), disconnect(1005)]
+
+
+@on_request_loop
+def test_message_that_goes_on_behind_its_compressed_end_is_no_message(serving: Open) -> None:
+    """What zlib makes nothing of it keeps, so that no limit would be met: 1007."""
+    deflate = zlib.compressobj(wbits=-15)
+    ended = deflate.compress(b"hello") + deflate.flush(zlib.Z_FINISH)
+    with serving(Noted()) as server:
+        server.ask({"Sec-WebSocket-Extensions": "permessage-deflate"})
+        server.read_head()
+        server.say(BINARY, ended + bytes(1000), fin=False, reserved=4)
+        assert server.hear_close()[0] == 1007
+
+
+@on_each_family
+def test_close_of_an_application_that_is_cancelled_leaves(serving: Open) -> None:
+    """In a cancelled scope nothing can be awaited, so it is said when the application has ended."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        with anyio.CancelScope() as cancelled:
+            cancelled.cancel()
+            await send({"type": "websocket.close", "code": 4001})
+
+    with serving(application) as server:
+        server.open()
+        assert server.hear_close()[0] == 4001
+        server.say(CLOSE, b"\x0f\xa1")
+
+
+@on_request_loop
 def test_tiny_fragments_take_no_more_memory_than_the_message(serving: Open) -> None:
     """Empty ones without end least of all."""
     application = Noted()
