@@ -79,6 +79,8 @@ class WebSocketExchange(Exchange):
                 self._link.close_soon(code, "", "the application has returned")
                 await self._flush(send)
         except BaseException as raised:
+            if error is not None:
+                self._errors, error = [error], None  # it was to be raised below: now nobody else would report it
             await self._give_up(raised)
             raise
         if not self._link.taken:
@@ -145,8 +147,10 @@ class WebSocketExchange(Exchange):
             await answer(message)
 
         try:
-            await super().respond(deny)
-            await self._close_side()
+            try:
+                await super().respond(deny)
+            finally:
+                await self._close_side()
         except Exception:
             if not denied and not can_be_denied(self._scope) and not self.disconnected:
                 # A server without the extension need not answer a handshake whose application fails (Daphne).

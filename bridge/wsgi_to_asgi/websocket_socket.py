@@ -52,6 +52,7 @@ class SocketSide:
         self._ours.setblocking(False)
         self.theirs = _ApplicationEnd(fileno=theirs.detach())
         self._writing = anyio.Lock()
+        self._rest = memoryview(b"")  # of a frame that is begun
         self._tasks: list[Task] = []
         self._told = False  # the application is told that the WebSocket has ended
         self.returned = False
@@ -130,15 +131,17 @@ class SocketSide:
             await self._write(self._frames.close(code, reason))
 
     async def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
         async with self._writing:
-            while rest:
+            # Behind what a cancelled write has left: a close would be taken for the rest of the frame that it began.
+            self._rest = memoryview(bytes(self._rest) + data)
+            while self._rest:
                 try:
-                    rest = rest[self._ours.send(rest) :]
+                    self._rest = self._rest[self._ours.send(self._rest) :]
                 except BlockingIOError:
                     # Waiting here is the backpressure: the server is not asked for more meanwhile.
                     await anyio.wait_writable(self._ours)
                 except OSError:
+                    self._rest = self._rest[:0]
                     return  # the application has closed its end, which reading finds out as well
 
     async def _attend(self) -> None:
