@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 
 from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.loop_thread import Signal
@@ -150,6 +151,8 @@ class SocketSide:
                 for event in self._frames.read(data):
                     if not await self._pass(event):
                         return
+                # What the application sends may always be there already: others are on this loop.
+                await anyio.lowlevel.checkpoint()
             if not self.returned:
                 # As when a server's process dies: RFC 6455, 7.4.1, has no code to send for it but this.
                 self._close(INTERNAL_ERROR, "", "the application has closed its socket")
