@@ -14,8 +14,8 @@ import pytest
 
 from compat_matrix.reports import page
 from compat_matrix.results import Results
+from tests.browser import CHROMIUM, Browser, Page, chromium
 from tests.compat_matrix import samples
-from tests.compat_matrix.browser import CHROMIUM, Browser, Page, chromium
 
 ARTEFACTS = Path(os.environ.get("COMPAT_MATRIX_ARTEFACTS", Path(__file__).parents[2] / ".tox" / "artefacts"))
 """Where the screenshots go."""
