@@ -118,7 +118,7 @@ def test_a_factory_that_is_not_called_is_named(write_module: WriteModule) -> Non
 
 def test_an_address_is_an_upstream() -> None:
     """What is neither WSGI nor ASGI is passed on to."""
-    pytest.importorskip("httpx")
+    pytest.importorskip("httpcore", reason="Upstream needs httpcore: the extra upstream")
     part = load_part("/old", "http://127.0.0.1:9000")
     assert (part.kind, interface_of(part.application)) == ("HTTP", Interface.ASGI3)
 

@@ -40,7 +40,7 @@ def module(source: str) -> ModuleType:
 )
 def test_the_application_is_found(source: str, name: str) -> None:
     """By its usual names, else if nothing else can be meant."""
-    pytest.importorskip("flask")
+    pytest.importorskip("flask", reason="one of the modules imports Flask: the extra matrix")
     assert name_of_application(module(source), "web.py") == name
 
 

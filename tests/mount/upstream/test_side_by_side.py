@@ -16,10 +16,6 @@ from websockets.sync.client import ClientConnection, connect
 from compat_matrix.client import RawClient
 from compat_matrix.servers import RECIPES, RunningServer, start
 from tests.mount.upstream import aiohttp_application
-from tests.server_logs import LEFT_BEHIND, SERVER, ended_in_order, pytest_runtest_makereport
-
-# A fixture and a hook of this file.
-__all__ = ["ended_in_order", "pytest_runtest_makereport"]
 
 TIMEOUT = 10.0  # seconds
 BROKE_OFF = re.compile(r"ApplicationError: the response of the upstream http://127\S* broke off")
@@ -43,20 +39,6 @@ def running_server(request: pytest.FixtureRequest, upstream: Upstream) -> Iterat
     ) as running:
         yield running
     assert not running.killed
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest, running_server: RunningServer) -> Iterator[RunningServer]:
-    request.node.stash[SERVER] = running_server
-    before = len(running_server.log())
-    yield running_server
-    assert not LEFT_BEHIND.findall(running_server.log()[before:])
-
-
-@pytest.fixture
-def client(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=TIMEOUT, trust_env=False) as made:
-        yield made
 
 
 def header(told: dict[str, Any], name: str) -> list[str]:

@@ -15,10 +15,6 @@ from compat_matrix.client import RawClient
 from compat_matrix.servers import RECIPES, Recipe, RunningServer, start
 from tests.mount.upstream import aiohttp_application
 from tests.mount.upstream.vibora_venv import INSTALL_TIMEOUT, CannotInstallError, find_python36, make_venv
-from tests.server_logs import LEFT_BEHIND, SERVER, ended_in_order, pytest_runtest_makereport
-
-# A fixture and a hook of this file.
-__all__ = ["ended_in_order", "pytest_runtest_makereport"]
 
 pytestmark = pytest.mark.timeout(INSTALL_TIMEOUT + 60)  # the first one installs Vibora, once for a checkout
 
@@ -68,20 +64,6 @@ def running_server(vibora: RunningServer) -> Iterator[RunningServer]:
     ):
         yield running
     assert not running.killed
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest, running_server: RunningServer) -> Iterator[RunningServer]:
-    request.node.stash[SERVER] = running_server
-    before = len(running_server.log())
-    yield running_server
-    assert not LEFT_BEHIND.findall(running_server.log()[before:])
-
-
-@pytest.fixture
-def client(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=TIMEOUT, trust_env=False) as made:
-        yield made
 
 
 def test_all_four_answer_below_their_prefixes(client: httpx.Client) -> None:
