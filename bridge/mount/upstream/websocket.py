@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 import os
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from wsproto.frame_protocol import CloseReason
 from bridge.errors import BadGateway, GatewayTimeout, UpstreamFailure
 from bridge.mount.upstream.response import end_to_end
 from bridge.mount.upstream.silence import Silence
+from bridge.rfc6455 import INTERNAL_ERROR, NO_CODE, NORMAL, SENDABLE, TOO_BIG, accept_token, sendable
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from bridge.protocols import Message, Receive, Send
 
 _logger = logging.getLogger("bridge")
-
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-
-# RFC 6455, 7.4.1.
-_NORMAL: Final = 1000
-_NO_CODE: Final = 1005  # never sent: a close without a code is received as it
-_TOO_BIG: Final = 1009
-_INTERNAL: Final = 1011
-# What a close frame may carry; 1006 and 1015 stand for one that never came.
-_SENDABLE: Final = frozenset({*range(1000, 1015), *range(3000, 5000)} - {1004, _NO_CODE, 1006})
 
 # Seconds that the upstream has to answer a close; a guess. RFC 6455, 7.1.1, leaves the end of the connection to it.
 _CLOSE_WAIT: Final = 5.0
@@ -126,13 +116,13 @@ class WebSocket:
 
     async def _handshake(self, wire: Wire) -> bool:
         """Ask the upstream and tell the client what it says; return whether there is a WebSocket."""
-        key = base64.b64encode(os.urandom(16))
+        key = base64.b64encode(os.urandom(16)).decode("ascii")
         headers = [pair for pair in self._request.headers if not pair[0].startswith(b"sec-websocket-")]
         headers += [
             (b"connection", b"Upgrade"),
             (b"upgrade", b"websocket"),
             (b"sec-websocket-version", b"13"),
-            (b"sec-websocket-key", key),
+            (b"sec-websocket-key", key.encode("ascii")),
         ]
         if self._subprotocols:
             headers.append((b"sec-websocket-protocol", ", ".join(self._subprotocols).encode("latin-1")))
@@ -161,12 +151,11 @@ class WebSocket:
             ):
                 return event
 
-    def _agreed(self, answer: h11.Response | h11.InformationalResponse, key: bytes) -> str | None:
+    def _agreed(self, answer: h11.Response | h11.InformationalResponse, key: str) -> str | None:
         """Return the subprotocol of a handshake that is right. Source: RFC 6455, 4.1."""
         said = dict(answer.headers)
-        token = base64.b64encode(hashlib.sha1(key + _GUID).digest())
         subprotocol = said.get(b"sec-websocket-protocol", b"").decode("latin-1") or None
-        if said.get(b"sec-websocket-accept") != token:
+        if said.get(b"sec-websocket-accept") != accept_token(key).encode("ascii"):
             wrong = "its Sec-WebSocket-Accept is not for this request"
         elif b"sec-websocket-extensions" in said:
             wrong = "it has extensions that nobody has asked for"
@@ -179,7 +168,7 @@ class WebSocket:
     async def _deny(self, wire: Wire, answer: h11.Response | h11.InformationalResponse) -> None:
         """Pass on what the upstream says instead. Source: ASGI WebSocket Denial Response extension."""
         if not self._denial:
-            await self._to_client({"type": "websocket.close", "code": _NORMAL})  # before it is accepted: 403
+            await self._to_client({"type": "websocket.close", "code": NORMAL})  # before it is accepted: 403
             return
         headers = end_to_end(answer.status_code, answer.headers)
         kind = "websocket.http.response"
@@ -216,16 +205,16 @@ class WebSocket:
             self._both.cancel()
 
     async def _pass_close_up(self, wire: Wire, message: Message) -> None:
-        code = message.get("code") or _NO_CODE
+        code = message.get("code") or NO_CODE
         if self._ending:
             return  # the client has its answer
         self._closing = True
-        if not self._accepted or code not in (*_SENDABLE, _NO_CODE):
+        if not self._accepted or code not in (*SENDABLE, NO_CODE):
             # A client that was lost was not closed: the upstream is to see that as well.
             self._both.cancel()
             return
         self._end_soon()
-        if code == _NO_CODE:
+        if code == NO_CODE:
             await self._say(wire, CloseConnection(CloseReason.NO_STATUS_RCVD))
         else:
             await self._say(wire, CloseConnection(int(code), message.get("reason") or ""))
@@ -255,7 +244,7 @@ class WebSocket:
             if not self._closing:
                 lost = self._lost or error
                 _logger.warning("A WebSocket is closed with 1011, the upstream was lost: %s", lost.detail)
-                await self._close_client(_INTERNAL, str(lost))
+                await self._close_client(INTERNAL_ERROR, str(lost))
 
     async def _pass_down(self, wire: Wire, event: TextMessage | BytesMessage) -> bool:
         """Send the client a message once it is complete; return False if it is too long."""
@@ -264,8 +253,8 @@ class WebSocket:
         if len(self._message) > self._max_size:
             reason = f"a message has more than {self._max_size} bytes"
             _logger.warning("A WebSocket is closed with 1009: %s (option max_message_size)", reason)
-            await self._close_client(_TOO_BIG, reason)
-            await self._say(wire, CloseConnection(_TOO_BIG, reason))
+            await self._close_client(TOO_BIG, reason)
+            await self._say(wire, CloseConnection(TOO_BIG, reason))
             return False
         if not event.message_finished:
             return True
@@ -298,10 +287,10 @@ class WebSocket:
         broke_protocol = self._frames.state is ConnectionState.OPEN
         if broke_protocol:
             _logger.warning("A WebSocket is closed with 1011, the upstream broke RFC 6455: %s", event.reason)
-            await self._close_client(_INTERNAL, "The upstream server broke the WebSocket protocol.")
+            await self._close_client(INTERNAL_ERROR, "The upstream server broke the WebSocket protocol.")
             answer = CloseConnection(event.code)
         else:
-            await self._close_client(event.code if event.code in _SENDABLE else _NORMAL, event.reason or "")
+            await self._close_client(sendable(event.code), event.reason or "")
             answer = event.response()
         await self._say(wire, answer)
 
