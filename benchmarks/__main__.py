@@ -42,7 +42,7 @@ def main(given: Sequence[str] | None = None) -> None:
     options = arguments(given)
     if options.list:
         for scenario in SCENARIOS.values():
-            print(f"{scenario.name:24}{scenario.title}")
+            print(f"{scenario.name:26}{scenario.title}")
         return
     chosen = [SCENARIOS[name] for name in options.only] if options.only else list(SCENARIOS.values())
     about = facts.collect()

@@ -20,14 +20,20 @@ PACKAGES = (
     "asgiref",
     "fastapi",
     "Flask",
+    "flask-sock",
+    "gevent",
     "granian",
     "gunicorn",
     "httptools",
     "Hypercorn",
+    "simple-websocket",
     "starlette",
     "uvicorn",
     "uvloop",
     "waitress",
+    "websockets",
+    "Werkzeug",
+    "wsproto",
 )
 UNKNOWN = "unknown"
 

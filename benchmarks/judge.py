@@ -31,6 +31,15 @@ def figure(result: Result, row: Row) -> float | None:
     return result.scenario.summarise(row.samples) if row.samples else None
 
 
+def further(result: Result, row: Row) -> dict[str, float]:
+    """Return the further figures of *row* by their names; empty without a sample."""
+    if not row.further:
+        return {}
+    columns = zip(*row.further, strict=True)
+    scenario = result.scenario
+    return {name: scenario.summarise(column) for name, column in zip(scenario.further, columns, strict=True)}
+
+
 def divisor(result: Result, reference: Reference) -> float | None:
     """Return the best figure among the contestants of *reference*, or ``None`` if none was measured."""
     best = max if result.scenario.higher_is_better else min

@@ -11,6 +11,10 @@ class NotMeasured(Exception):
     """A contestant gave no figure; the message names the reason and is printed in its row."""
 
 
+# A figure alone, or followed by the further figures of its scenario.
+Sample = float | tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Contestant:
     """One competitor in a scenario.
@@ -18,13 +22,13 @@ class Contestant:
     Attributes:
         name: unique within its scenario.
         sample: given a duration in seconds, measures once and returns a figure in the
-            scenario's unit. Scenarios that count work instead of time ignore the duration.
-            Raises NotMeasured.
+            scenario's unit, with its further figures if it has some. Scenarios that count work
+            instead of time ignore the duration. Raises NotMeasured.
         note: what a reader of the row has to know; ``""`` for nothing.
     """
 
     name: str
-    sample: Callable[[float], float]
+    sample: Callable[[float], Sample]
     note: str = ""
 
 
@@ -77,6 +81,8 @@ class Scenario:
         subjects: the contestants that the scenario is about; the chart sets them off.
         references: ratio columns, possibly none.
         targets: what is judged, possibly nothing.
+        further: names of the figures that a sample has beside the first, in the same unit. They are
+            shown, and neither divided by a reference nor judged.
         higher_is_better: decides the best of a reference, and the order of rows.
         seconds: default length of one sample; ``--seconds`` overrides it.
         rounds: from the rounds asked for to the rounds this scenario runs.
@@ -91,6 +97,7 @@ class Scenario:
     contestants: tuple[Contestant, ...]
     references: tuple[Reference, ...] = ()
     targets: tuple[Target, ...] = ()
+    further: tuple[str, ...] = ()
     higher_is_better: bool = True
     seconds: float = 1.0
     rounds: Callable[[int], int] = _as_asked
@@ -114,12 +121,14 @@ class Row:
     """The samples of one contestant, in the order of the rounds.
 
     Attributes:
+        further: for each sample, the further figures of the scenario.
         failure: why the contestant is out, from the round in which it failed; ``""`` while it is in.
     """
 
     name: str
     note: str
     samples: list[float] = field(default_factory=list)
+    further: list[tuple[float, ...]] = field(default_factory=list)
     failure: str = ""
 
 

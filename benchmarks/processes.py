@@ -27,13 +27,21 @@ def child_environment() -> dict[str, str]:
 
 
 def python_figure(arguments: list[str], seconds: float) -> float:
-    """Run ``python *arguments*`` in the repository and return the number on its last line.
+    """Run ``python *arguments*`` in the repository and return the number on its last line; see python_figures()."""
+    figures = python_figures(arguments, seconds)
+    if len(figures) != 1:
+        raise NotMeasured(f"expected one number, got {len(figures)}")
+    return figures[0]
+
+
+def python_figures(arguments: list[str], seconds: float) -> tuple[float, ...]:
+    """Run ``python *arguments*`` in the repository and return the numbers on its last line.
 
     Args:
         seconds: how long the process measures; it has that and GRACE before it is killed.
 
     Raises:
-        NotMeasured: it failed, printed no number, or ran out of time; with its last line of error.
+        NotMeasured: it failed, printed anything but numbers, or ran out of time; with its last line of error.
     """
     limit = seconds + GRACE
     try:
@@ -52,9 +60,9 @@ def python_figure(arguments: list[str], seconds: float) -> float:
     if done.returncode != 0:
         raise NotMeasured(last_line(done.stderr) or f"exit status {done.returncode}")
     try:
-        return float(last_line(done.stdout))
+        return tuple(float(word) for word in last_line(done.stdout).split())
     except ValueError:
-        raise NotMeasured(f"expected a number, got {last_line(done.stdout)!r}") from None
+        raise NotMeasured(f"expected numbers, got {last_line(done.stdout)!r}") from None
 
 
 def last_line(text: str) -> str:

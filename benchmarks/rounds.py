@@ -37,11 +37,15 @@ def run(scenario: Scenario, rounds: int, seconds: float, progress: Callable[[str
             if row.failure:
                 continue
             try:
-                row.samples.append(contestant.sample(seconds))
+                sample = contestant.sample(seconds)
             except NotMeasured as error:
                 row.failure = f"round {number + 1}: {error}"
             except Exception as error:
                 # Whatever a server or its starter thinks of: the other contestants go on, and the
                 # minutes that were measured already are not lost.
                 row.failure = f"round {number + 1}: {type(error).__name__}: {last_line(str(error))}"
+            else:
+                figure, *further = sample if isinstance(sample, tuple) else (sample,)
+                row.samples.append(figure)
+                row.further.append(tuple(further))
     return Result(scenario, total, seconds, tuple(row for _, row in pairs))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.facts import Facts
-from benchmarks.judge import figure, ratio, verdicts
+from benchmarks.judge import figure, further, ratio, verdicts
 from benchmarks.model import Result
 
 
@@ -33,6 +33,7 @@ def _entry(result: Result) -> dict[str, Any]:
                 "note": row.note,
                 scenario.summary: figure(result, row),
                 "ratios": {reference.label: ratio(result, row, reference) for reference in scenario.references},
+                "further": further(result, row),
                 "samples": row.samples,
                 "failure": row.failure,
             }

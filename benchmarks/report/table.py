@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.judge import MISSING, figure, ratio, verdicts
+from benchmarks.judge import MISSING, figure, further, ratio, verdicts
 from benchmarks.model import Reference, Result, Row
 
 
@@ -17,6 +17,7 @@ def render(result: Result) -> str:
     """Return heading, table and verdicts of one scenario."""
     scenario = result.scenario
     head = ["contestant", f"{scenario.summary}, {scenario.unit}", "lowest to highest"]
+    head += scenario.further
     head += [f"of {reference.label}" for reference in scenario.references]
     lines = [head, *(_cells(result, row) for row in result.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -35,6 +36,8 @@ def _cells(result: Result, row: Row) -> list[str]:
     cells = [row.name]
     cells.append(MISSING if value is None else number(value))
     cells.append(f"{number(min(row.samples))} to {number(max(row.samples))}" if row.samples else "")
+    others = further(result, row)
+    cells += [number(others[name]) if name in others else "" for name in result.scenario.further]
     cells += [_ratio_cell(result, row, reference) for reference in result.scenario.references]
     return cells
 

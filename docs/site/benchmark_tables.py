@@ -59,9 +59,10 @@ def _scenario(result: dict[str, Any]) -> str:
     contestants = result["contestants"]
     references = list(dict.fromkeys(name for row in contestants for name in row["ratios"]))
     kind = _kind(contestants[0])
-    head = ["", f"{kind}, {result['unit']}", "lowest to highest", *(f"of {name}" for name in references)]
+    further = list(dict.fromkeys(name for row in contestants for name in row.get("further", {})))
+    head = ["", f"{kind}, {result['unit']}", "lowest to highest", *further, *(f"of {name}" for name in references)]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    lines += [_row(row, references) for row in contestants]
+    lines += [_row(row, further, references) for row in contestants]
     better = "more" if result["higher_is_better"] else "less"
     parts = [
         f"## {_first_upper(result['title'])}",
@@ -75,11 +76,11 @@ def _scenario(result: dict[str, Any]) -> str:
 
 def _kind(row: dict[str, Any]) -> str:
     """Which figure of the samples counts: the key beside those that every row has."""
-    (kind,) = row.keys() - {"name", "note", "ratios", "samples", "failure"}
+    (kind,) = row.keys() - {"name", "note", "ratios", "further", "samples", "failure"}
     return str(kind)
 
 
-def _row(row: dict[str, Any], references: list[str]) -> list[str]:
+def _row(row: dict[str, Any], further: list[str], references: list[str]) -> list[str]:
     samples = row["samples"]
     figure = row[_kind(row)]
     name = row["name"] + (f" ({row['note']})" if row["note"] else "")
@@ -87,6 +88,7 @@ def _row(row: dict[str, Any], references: list[str]) -> list[str]:
         name,
         _number(figure) if figure is not None else f"{_NONE} {row['failure']}".strip(),
         f"{_number(min(samples))} to {_number(max(samples))}" if samples else "",
+        *(_number(value) if (value := row["further"].get(name)) is not None else "" for name in further),
         *(f"{ratio:.2f}" if (ratio := row["ratios"].get(name)) is not None else "" for name in references),
     ]
 

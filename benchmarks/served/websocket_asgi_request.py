@@ -1,0 +1,6 @@
+"""The ASGI application that echoes, through bridge, on a loop for each WebSocket."""
+
+from benchmarks.asgi_wrappers import through_bridge
+from benchmarks.websocket.applications import echo_asgi
+
+application = through_bridge(echo_asgi, loop="request")
