@@ -175,6 +175,8 @@ class AsgiToWsgi:
             websocket, scope, environ, websocket.host, None, self._response_buffer, self._shutdown_timeout
         )
         self._websockets.add(websocket)
+        if self._running is not running:  # looked at after it is in: either this look sees close(), or that sees it
+            websocket.go_away()
         try:
             exchange.begin(start)
             if websocket.accepted:
@@ -184,6 +186,7 @@ class AsgiToWsgi:
             exchange.close()
             raise
         finally:
+            websocket.let_go()
             self._websockets.discard(websocket)
         return NoBody(exchange) if exchange.bodiless else ResponseBody(exchange)
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from bridge.asgi_to_wsgi.gate import BURST
-from bridge.asgi_to_wsgi.hosts import forget_outer_loop
+from bridge.asgi_to_wsgi.hosts import forget_outer_loop, wait_among, wake
 from bridge.asgi_to_wsgi.messages import is_cancellation, is_disconnect, to_bytes, translate_links, wrong_length
 from bridge.asgi_to_wsgi.order import NEXT, Phase, Signal, describe
 from bridge.asgi_to_wsgi.response_body import open_file, size_of
@@ -159,7 +159,7 @@ class Exchange:
                     self._asked = not message.get("more_body", True)
                     return message
                 self._host.pause()  # the server's thread has to read
-            await self._change()
+            await wait_among(self._waiters, self._host.waiter())
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -270,31 +270,18 @@ class Exchange:
                 break
             if self._gone is not None:
                 raise ClientDisconnected(self._gone)
-            await self._change()
+            await wait_among(self._waiters, self._host.waiter())
         self._burst += 1
         if self._burst % BURST == 0:
             # Others are on this loop, and timers of the application: who never has to wait must not keep them off.
             self._host.post(self._wake)
-            await self._change()
+            await wait_among(self._waiters, self._host.waiter())
 
     def _over(self) -> bool:
         return self._gone is not None or self._released
 
-    async def _change(self) -> None:
-        """Wait until the server's thread has done something."""
-        waiter = self._host.waiter()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiters:  # the wait was cancelled
-                self._waiters.remove(waiter)
-
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        wake(self._waiters)
 
     # -- server's thread --------------------------------------------------------------------------------------
 

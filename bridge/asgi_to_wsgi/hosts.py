@@ -170,6 +170,25 @@ def _closed() -> ServerError:
     return ServerError("the adapter was closed while a request was under way: the server has to end its requests first")
 
 
+async def wait_among(waiters: list[Waiter], waiter: Waiter) -> None:
+    """Await *waiter*, as one of those that the next wake() releases. Event loop."""
+    waiters.append(waiter)
+    try:
+        await waiter
+    finally:
+        if waiter in waiters:  # the wait was cancelled
+            waiters.remove(waiter)
+
+
+def wake(waiters: list[Waiter]) -> None:
+    """Release all that wait at this moment: something has changed, and each looks whether it is what it waits for."""
+    released = waiters.copy()
+    waiters.clear()
+    for waiter in released:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
 def forget_outer_loop() -> None:
     """Let anyio see the loop on which the caller runs, where the server itself is nested in another kind of loop.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ class Wire:
         self._socket.setblocking(False)  # eventlet's with TLS takes settimeout(0) for no time to wait
         self._early = connection.read_early()
         self._out = bytearray()  # to be written: what a cancelled write has left, before anything else
+        self._is_back = False
         self.alive = False
         """The client has sent something, or taken something that had to wait. Whoever wants to know resets it."""
 
@@ -46,9 +48,9 @@ class Wire:
             try:
                 data: bytes = self._socket.recv(size)
             except (BlockingIOError, ssl.SSLWantReadError):
-                await anyio.wait_readable(self._socket.fileno())
+                await anyio.wait_readable(self._descriptor())
             except ssl.SSLWantWriteError:
-                await anyio.wait_writable(self._socket.fileno())
+                await anyio.wait_writable(self._descriptor())
             else:
                 self.alive = True
                 return data
@@ -80,7 +82,7 @@ class Wire:
                 self.alive = self.alive or waited
                 del self._out[:sent]
             if until is not None:
-                await until(self._socket.fileno())
+                await until(self._descriptor())
 
     def end(self, how: int = socket.SHUT_RDWR) -> None:
         """Let the client see the end of the connection, now. The server closes it later."""
@@ -90,7 +92,11 @@ class Wire:
             pass  # the client was first
 
     def give_back(self) -> None:
-        """Leave the socket to the server, as it was."""
+        """Leave the socket to the server, shut down and otherwise as it was; the first call does. Any thread."""
+        if self._is_back:
+            return
+        self._is_back = True
+        self.end()
         if self._connection.is_ours:
             self._socket.close()
             return
@@ -99,3 +105,9 @@ class Wire:
             self._socket.settimeout(self._timeout)
         except OSError:
             pass  # the server has closed it meanwhile
+
+    def _descriptor(self) -> int:
+        descriptor: int = self._socket.fileno()
+        if descriptor < 0:
+            raise OSError(errno.EBADF, "the server has closed the connection that it had handed out")
+        return descriptor

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import zlib
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -16,6 +17,7 @@ from websockets.sync.client import ClientConnection
 
 from bridge import AsgiToWsgi
 from bridge.asgi_to_wsgi import websocket as module
+from bridge.asgi_to_wsgi import websocket_listener
 from bridge.errors import ApplicationError, ClientDisconnected
 from tests.asgi import TIMEOUT, Message, Receive, Scope, Send, wait
 from tests.asgi_to_wsgi.kinds import Kind
@@ -32,6 +34,7 @@ from tests.asgi_to_wsgi.websocket_server import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    KEY,
     PING,
     PONG,
     TEXT,
@@ -332,6 +335,7 @@ def test_application_that_raises_after_the_accept(serving: Open) -> None:
         pytest.param([{"type": "http.response.start", "status": 200}], "http.response.start", id="a response"),
         pytest.param([ACCEPT, {"type": "websocket.send"}], "text", id="nothing to send"),
         pytest.param([ACCEPT, {"type": "websocket.send", "bytes": "text"}], "bytes", id="text for bytes"),
+        pytest.param([ACCEPT, {"type": "websocket.send", "text": "\ud800"}], "UTF-8", id="lone surrogate"),
         pytest.param([ACCEPT, {"type": "websocket.close", "code": 1006}], "1006", id="code that is never sent"),
         pytest.param([ACCEPT, {"type": "websocket.close", "reason": "é" * 62}], "123", id="long reason"),
         pytest.param([], "neither accepted", id="nothing at all"),
@@ -375,7 +379,7 @@ def test_application_that_breaks_the_specification(serving: Open, messages: list
 )
 def test_frames_that_are_not_allowed(serving: Open, frames: bytes, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client is told the code, also if it goes on sending; and so is the application."""
-    monkeypatch.setattr(module, "_CLOSE_WAIT", 60.0)
+    monkeypatch.setattr(websocket_listener, "CLOSE_WAIT", 60.0)
     application = Noted()
     with serving(application) as server:
         server.open()
@@ -454,6 +458,7 @@ def test_message_that_goes_on_behind_its_compressed_end_is_no_message(serving: O
         server.read_head()
         server.say(BINARY, ended + bytes(1000), fin=False, reserved=4)
         assert server.hear_close()[0] == 1007
+        server.client_socket.close()
 
 
 @on_each_family
@@ -764,7 +769,10 @@ async def unreachable(scope: Scope, receive: Receive, send: Send) -> None:
     ("changed", "status"),
     [
         pytest.param({"Sec-WebSocket-Key": None}, "400 Bad Request", id="no key"),
+        pytest.param({"Sec-WebSocket-Key": "AAAA"}, "400 Bad Request", id="short key"),
+        pytest.param({"Sec-WebSocket-Key": f"{KEY}\r\nSec-WebSocket-Key: {KEY}"}, "400 Bad Request", id="two keys"),
         pytest.param({"Sec-WebSocket-Version": "8"}, "400 Bad Request", id="version"),
+        pytest.param({"Sec-WebSocket-Version": None}, "400 Bad Request", id="no version"),
     ],
 )
 def test_bad_handshake_is_answered(serving: Open, changed: dict[str, str | None], status: str) -> None:
@@ -774,6 +782,25 @@ def test_bad_handshake_is_answered(serving: Open, changed: dict[str, str | None]
         assert ("sec-websocket-version: 13" in server.read_head()) is ("Sec-WebSocket-Version" in changed)
 
     assert server.status == status
+
+
+@on_request_loop
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"Upgrade": "WebSocket"}, id="in any case"),
+        pytest.param({"Upgrade": "websocket, foo"}, id="first of two protocols"),
+        pytest.param({"Upgrade": "foo\r\nUpgrade: websocket"}, id="Upgrade in two lines"),
+        pytest.param({"Connection": "keep-alive\r\nConnection: upgrade"}, id="Connection in two lines"),
+        pytest.param({"Connection": ", Upgrade ,"}, id="members of a list that are empty"),
+    ],
+)
+def test_handshake_with_lists(serving: Open, changed: dict[str, str | None]) -> None:
+    """RFC 9110, 5.6.1 and 7.8: both are lists, of names in any case."""
+    with serving(Noted()) as server:
+        server.ask(changed)
+        assert server.read_head().startswith("HTTP/1.1 101 ")
+        server.say(CLOSE)
 
 
 @on_request_loop
@@ -804,8 +831,21 @@ def test_wsproto_is_optional(
 
 
 @on_request_loop
-def test_request_that_names_another_protocol_is_an_http_request(serving: Open) -> None:
-    """RFC 9110, 7.8: a server may ignore Upgrade."""
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        pytest.param({"Upgrade": "h2c"}, {}, id="another protocol"),
+        pytest.param({"Upgrade": "websockets"}, {}, id="nearly"),
+        pytest.param({"Connection": "keep-alive"}, {}, id="not named by Connection"),
+        pytest.param({"Connection": None}, {}, id="no Connection"),
+        pytest.param({}, {"method": "POST"}, id="POST"),
+        pytest.param({}, {"protocol": "HTTP/1.0"}, id="HTTP/1.0"),
+    ],
+)
+def test_request_that_does_not_ask_is_an_http_request(
+    serving: Open, changed: dict[str, str | None], line: dict[str, Any]
+) -> None:
+    """RFC 9110, 7.8: a server may ignore Upgrade, and has to in HTTP/1.0. The application is called once."""
     kinds_of_scope = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -814,7 +854,8 @@ def test_request_that_names_another_protocol_is_an_http_request(serving: Open) -
         await send({"type": "http.response.body", "body": b"hello"})
 
     with serving(application) as server:
-        server.ask({"Upgrade": "h2c"})
-        assert server.read_head().startswith("HTTP/1.1 200 ")
+        server.ask(changed, **line)
+        head, body = server.read_response()
 
+    assert (head[:13], body) == ("HTTP/1.1 200 ", "hello")
     assert kinds_of_scope == ["http"]

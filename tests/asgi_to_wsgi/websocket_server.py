@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import ssl
 import threading
@@ -83,18 +84,26 @@ class HandingOut:
         )
         return opening
 
-    def ask(self, changed: Mapping[str, str | None] | None = None, *, method: str = "GET", early: bytes = b"") -> None:
+    def ask(
+        self,
+        changed: Mapping[str, str | None] | None = None,
+        *,
+        method: str = "GET",
+        protocol: str = "HTTP/1.1",
+        early: bytes = b"",
+    ) -> None:
         """Send a handshake by hand, with *early* bytes right after it.
 
         Args:
             changed: header fields that differ from a handshake that is right; None: left out.
             method: of the request.
+            protocol: with its version.
             early: sent before the answer is there.
         """
         self._begin()
         fields = {**HANDSHAKE, **(changed or {})}
         lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
-        self.client_socket.sendall("\r\n".join([f"{method} / HTTP/1.1", *lines, "", ""]).encode("latin-1") + early)
+        self.client_socket.sendall("\r\n".join([f"{method} / {protocol}", *lines, "", ""]).encode("latin-1") + early)
 
     def read_head(self) -> str:
         """Return the head of the answer."""
@@ -149,11 +158,16 @@ class HandingOut:
         return data
 
     def end(self) -> None:
-        """Wait until the server has its thread back; raise what the application raised."""
+        """Wait until the server has its thread back; raise what the application raised, once."""
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the server did not get its thread back"
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def close_socket(self) -> None:
+        """Close the server's socket under whoever has it, although its file is open."""
+        os.close(self._socket.detach())
 
     def hang_up(self) -> None:
         """Close both ends."""
@@ -196,7 +210,9 @@ class HandingOut:
     def _environ(self, file: io.BufferedReader) -> Environ:
         method, target, protocol = file.readline().decode("latin-1").split()
         fields = parse_headers(file)
-        variables: dict[str, Any] = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in fields.items()}
+        variables: dict[str, Any] = {
+            "HTTP_" + name.upper().replace("-", "_"): ",".join(fields.get_all(name, [])) for name in fields
+        }
         given = {"werkzeug.socket": self._socket, "wsgi.input": file, "SERVER_PROTOCOL": protocol}
         path, _, query = target.partition("?")
         return request(method, path, variables={**variables, **given, "QUERY_STRING": query, **self._variables})
