@@ -15,13 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt install chromium)")
 
 _TIMEOUT = 30.0  # seconds, for each answer of the browser
 _OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-extensions", "--hide-scrollbars", "--mute-audio", "--remote-debugging-pipe"),
+    # A page that is left is gone: by default it is kept for a while, with its WebSockets open.
+    "--disable-back-forward-cache",
 )
 
 _KEYS = {
@@ -69,9 +75,9 @@ class Browser:
                 result: dict[str, Any] = answer["result"]
                 return result
 
-    def wait_for(self, method: str, session: str) -> dict[str, Any]:
-        """Wait for the next event of this kind since the page was told to navigate."""
-        seen = 0
+    def wait_for(self, method: str, session: str, after: int) -> dict[str, Any]:
+        """Wait for the next event of this kind; *after* is how many events there were before it could come."""
+        seen = after
         while True:
             for event in self.events[seen:]:
                 if event["method"] == method and event.get("sessionId") == session:
@@ -128,12 +134,32 @@ class Browser:
             {"name": "prefers-reduced-motion", "value": motion},
         ]
         page.call("Emulation.setEmulatedMedia", features=features)
-        page.call("Page.navigate", url=path.as_uri())
-        self.wait_for("Page.loadEventFired", session)
+        page.go(path.as_uri())
         try:
             yield page
         finally:
             self.call("Target.closeTarget", targetId=target)
+
+    @contextmanager
+    def site(self, url: str) -> Iterator[Page]:
+        """Open a URL in a new tab and wait until it is loaded.
+
+        The tab has cookies and connections of its own, and both end with the block: a server that is told to end waits
+        for connections that are kept alive. Requests are not recorded, as each message of a WebSocket would be.
+
+        Raises:
+            RuntimeError: nobody serves it.
+        """
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        try:
+            target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+            session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            page = Page(self, session)
+            page.call("Page.enable")
+            page.go(url)
+            yield page
+        finally:
+            self.call("Target.disposeBrowserContext", browserContextId=context)
 
 
 class Page:
@@ -147,6 +173,18 @@ class Page:
         """Ask the tab for something."""
         return self._browser.call(method, self._session, **parameters)
 
+    def go(self, url: str) -> None:
+        """Leave for another page, and wait until it is loaded.
+
+        Raises:
+            RuntimeError: it cannot be had. An error page of a server is one like any other.
+        """
+        before = len(self._browser.events)
+        answer = self.call("Page.navigate", url=url)
+        if "errorText" in answer:
+            raise RuntimeError(f"{url}: {answer['errorText']}")
+        self._browser.wait_for("Page.loadEventFired", self._session, before)
+
     def run(self, script: str) -> Any:
         """Return what a script comes to; a promise is waited for.
 
@@ -157,6 +195,10 @@ class Page:
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
+
+    def ask(self, function: str, *arguments: object) -> Any:
+        """Call a function of the page with these arguments, and return what it comes to, as ``run`` does."""
+        return self.run(f"{function}({', '.join(json.dumps(argument) for argument in arguments)})")
 
     def click(self, selector: str) -> None:
         """Click the middle of an element with the mouse."""

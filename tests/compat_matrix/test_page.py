@@ -14,13 +14,12 @@ import pytest
 
 from compat_matrix.reports import page
 from compat_matrix.results import Results
-from tests.browser import CHROMIUM, Browser, Page, chromium
+from tests.browser import Browser, Page, chromium, in_chromium
 from tests.compat_matrix import samples
 
 ARTEFACTS = Path(os.environ.get("COMPAT_MATRIX_ARTEFACTS", Path(__file__).parents[2] / ".tox" / "artefacts"))
 """Where the screenshots go."""
 
-in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt install chromium)")
 
 PHONE = 360  # CSS pixels
 SCHEMES = ("light", "dark")
