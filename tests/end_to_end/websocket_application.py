@@ -1,98 +1,87 @@
-"""WSGI applications with WebSockets, each written for another way to have them: served to real clients."""
+"""WebSockets of WSGI applications, one function a path; run in the server's process and served to real clients.
+
+Those that are written for a library are in websocket_libraries.py.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from wsgiref.util import shift_path_info
-
-from flask import Flask
-from flask_sock import Sock  # type: ignore[import-untyped]
-from flask_socketio import SocketIO, emit  # type: ignore[import-untyped]
+from urllib.parse import parse_qs
 
 import bridge
+from tests.end_to_end.websocket_libraries import LIBRARIES
 
 if TYPE_CHECKING:
-    from bridge.protocols import Environ, StartResponse, WsgiApplication
+    from bridge.protocols import Environ, Receive, Scope, Send, StartResponse
 
-flask_app = Flask(__name__)
-flask_app.config["SOCK_SERVER_OPTIONS"] = {"subprotocols": ["chat"], "ping_interval": 5}
-sock = Sock(flask_app)
-io = SocketIO(flask_app, async_mode="threading", cors_allowed_origins="*")
+_PAGE = os.sysconf("SC_PAGESIZE")
 
-_chatting: set[Any] = set()
-_ended: dict[str, threading.Event] = {}
 _flooded = threading.Condition()
 _flood = 0
+_hurry = threading.Event()
 
 
-@sock.route("/echo")  # type: ignore[untyped-decorator]
-def flask_echo(ws: Any) -> None:
-    while True:
-        ws.send(ws.receive())
+def log(line: str) -> None:
+    """Write to the server's log."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
-@sock.route("/close")  # type: ignore[untyped-decorator]
-def flask_close(ws: Any) -> None:
-    ws.send("last")
-    ws.close(4002, "why")
-
-
-@sock.route("/chat")  # type: ignore[untyped-decorator]
-def flask_chat(ws: Any) -> None:
-    _chatting.add(ws)
-    try:
-        ws.send("in")
-        while True:
-            message = ws.receive()
-            for member in list(_chatting):
-                member.send(message)
-    finally:
-        _chatting.discard(ws)
-
-
-@io.on("ask")  # type: ignore[untyped-decorator]
-def ask(data: object) -> str:
-    emit("answer", data)
-    emit("news", data, broadcast=True)
-    return "heard"
-
-
-def echo(websocket: bridge.WebSocket) -> None:
-    websocket.accept("chat" if "chat" in websocket.subprotocols else None, [("X-Bridge", "yes")])
+def echo(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
+    """Send back each message; say in the log how it ended."""
+    websocket.accept("chat" if "chat" in websocket.subprotocols else None)
     for message in websocket:
         websocket.send(message)
+    log(f"ended with {websocket.close_code} {websocket.close_reason!r}")
 
 
-def close(websocket: bridge.WebSocket) -> None:
+def shown(websocket: bridge.WebSocket, query: dict[str, str], environ: Environ) -> None:
+    """Accept with a subprotocol out of the query and headers; send what the application sees of the handshake."""
+    websocket.accept(query.get("choose"), [("X-Served", "yes"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    facts = {name: value for name, value in environ.items() if isinstance(value, str)}
+    websocket.send(json.dumps({"environ": facts, "subprotocols": websocket.subprotocols}))
+
+
+def close(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
     websocket.accept()
     websocket.send("last")
-    websocket.close(4002, "why")
+    websocket.close(int(query["code"]), "why")
 
 
-def fail(websocket: bridge.WebSocket) -> None:
+def returns(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
+    websocket.accept()
+
+
+def fail(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
     websocket.accept()
     raise RuntimeError("the application failed")
 
 
-def lost(websocket: bridge.WebSocket) -> None:
-    """Let ``watch`` of the other end know when this WebSocket has ended."""
+def refuse(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
+    websocket.close()
+
+
+def fail_before(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
+    raise RuntimeError("the application failed before it accepted")
+
+
+def sends(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
+    """Send without end; say in the log how it ended."""
     websocket.accept()
-    websocket.send("open")
-    for _ in websocket:
-        pass
-    _ended.setdefault("lost", threading.Event()).set()
+    try:
+        while True:
+            websocket.send(b"x" * 65536)
+    except OSError as error:
+        log(f"sending ended with {type(error).__name__}, then {websocket.close_code}")
 
 
-def watch(websocket: bridge.WebSocket) -> None:
-    websocket.accept()
-    _ended.setdefault("lost", threading.Event()).wait(20)
-    _ended.clear()
-    websocket.send("ended")
-
-
-def flood(websocket: bridge.WebSocket) -> None:
+def flood(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
     """Send 128 MiB as fast as the client takes them."""
     global _flood
     websocket.accept()
@@ -103,43 +92,93 @@ def flood(websocket: bridge.WebSocket) -> None:
             _flooded.notify_all()
 
 
-def gevent_echo(websocket: Any) -> None:
-    while not websocket.closed:
-        message = websocket.receive()
-        if message is not None:
-            websocket.send(message)
+def drowsy(websocket: bridge.WebSocket, query: dict[str, str]) -> None:
+    """Receive nothing until somebody asks for /hurry; then all, and say how many bytes it was."""
+    _hurry.clear()
+    websocket.accept()
+    websocket.send("asleep")
+    _hurry.wait(20)
+    received = 0
+    for message in websocket:
+        if message == "end":
+            break
+        received += len(message)
+    websocket.send(str(received))
 
 
-_SOCKETS = {"/echo": echo, "/close": close, "/fail": fail, "/lost": lost, "/watch": watch, "/flood": flood}
+SOCKETS: dict[str, Any] = {
+    "/echo": echo,
+    "/close": close,
+    "/returns": returns,
+    "/fail": fail,
+    "/refuse": refuse,
+    "/fail_before": fail_before,
+    "/sends": sends,
+    "/flood": flood,
+    "/drowsy": drowsy,
+}
 
 
-def stalled(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the number of messages that the flood has sent, once it has sent none for half a second."""
+def stalled() -> bytes:
+    """Return the number of messages that the flood has sent, once it has sent none for half a second."""
     with _flooded:
         while _flooded.wait(0.5):
             pass
-        sent = b"%d" % _flood
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [sent]
+        return b"%d" % _flood
+
+
+def memory() -> bytes:
+    """Return the bytes of memory that this process has."""
+    return b"%d" % (int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE)
+
+
+def hurry() -> bytes:
+    _hurry.set()
+    return b"yes"
+
+
+PAGES: dict[str, Callable[[], bytes]] = {
+    "/stalled": stalled,
+    "/memory": memory,
+    "/hurry": hurry,
+    "/hello": lambda: b"hello",
+}
 
 
 def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Call the application at this path; answer any other with 401."""
     path = environ["PATH_INFO"]
-    if path == "/stalled":
-        return stalled(environ, start_response)
-    if path.startswith(("/flask/", "/socket.io/")):
-        if path.startswith("/flask/"):
-            shift_path_info(environ)
-        served_by_flask: WsgiApplication = flask_app
-        return served_by_flask(environ, start_response)
-    if path == "/gevent/echo":
-        gevent_echo(environ["wsgi.websocket"])
-        return []
-    if path in _SOCKETS:
-        _SOCKETS[path](bridge.websocket(environ))
-        return []
-    start_response("401 Unauthorized", [("WWW-Authenticate", "Basic")])
-    return [b"who are you?"]
+    library = LIBRARIES.get(path.split("/")[1])
+    if library is not None:
+        return library(environ, start_response)
+    if path in PAGES:
+        body = PAGES[path]()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [body]
+    if "bridge.websocket" not in environ or path not in (*SOCKETS, "/shown"):
+        start_response("401 Unauthorized", [("WWW-Authenticate", "Basic")])
+        return [b"who are you?"]
+    query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+    if path == "/shown":
+        shown(bridge.websocket(environ), query, environ)
+    else:
+        SOCKETS[path](bridge.websocket(environ), query)
+    return []
 
 
-served = bridge.WsgiToAsgi(application, websocket_threads=120)
+whole = bridge.WsgiToAsgi(application, websocket_threads=120)
+# For as many WebSockets as the option allows by default, and for one at a time.
+MOUNTED = {"/hundred": bridge.WsgiToAsgi(application), "/one": bridge.WsgiToAsgi(application, websocket_threads=1)}
+
+
+async def served(scope: Scope, receive: Receive, send: Send) -> None:
+    """Mount the adapters with a limit of their own below its name; say in the log when one has ended."""
+    mount = "/" + str(scope.get("path", "/")).split("/")[1]
+    if mount not in MOUNTED:
+        await whole(scope, receive, send)
+        return
+    adapter = MOUNTED[mount]
+    try:
+        await adapter({**scope, "root_path": mount}, receive, send)
+    finally:
+        log(f"over: {scope['path']}, {adapter.stats().websockets} left")

@@ -1,13 +1,13 @@
 """WebSockets of ASGI applications on each WSGI server that hands out its connection. The client is ``websockets``."""
 
-import asyncio
+import json
 import re
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -70,13 +70,50 @@ def close_of(websocket: ClientConnection) -> tuple[int, str]:
     return error.value.rcvd.code, error.value.rcvd.reason
 
 
-def expect_log(server: RunningServer, pattern: str, before: int) -> None:
-    """Wait until the log has *pattern*, after its first *before* characters."""
+def handshake(target: str, *header_lines: str) -> bytes:
+    """Return a handshake by hand, since some servers answer with HTTP/1.0, which ``websockets`` does not take."""
+    lines = [
+        f"GET {target} HTTP/1.1",
+        "Host: test",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *header_lines,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def by_hand(server: RunningServer, target: str) -> socket.socket:
+    """Open a WebSocket whose frames the test writes itself, and which reads nothing that it is not told to."""
+    client = socket.create_connection((server.host, server.port), TIMEOUT)
+    client.sendall(handshake(target))
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        byte = client.recv(1)
+        assert byte, answer
+        answer += byte
+    assert answer.startswith(b"HTTP/1.1 101 "), answer
+    return client
+
+
+def get(server: RunningServer, target: str) -> bytes:
+    """Return the body of a page."""
+    with RawClient(server.host, server.port, TIMEOUT) as client:
+        client.get(target)
+        return client.read_response().body
+
+
+def expect_log(server: RunningServer, pattern: str, before: int) -> str:
+    """Wait until the log has *pattern*, after its first *before* characters; return what it matched."""
     server.wait_for_log(re.compile(pattern), after=before, timeout=TIMEOUT)
+    found = re.search(pattern, server.log()[before:])
+    assert found is not None
+    return found.group()
 
 
 def test_echo(server: RunningServer) -> None:
-    """Text, binary, empty, in fragments, compressed; and the code and the reason of the client's close."""
+    """Text, binary, empty, in fragments, on each event loop; and the code and the reason of the client's close."""
     messages = ["hello", b"\x00\xff", "", "é" * 100_000, bytes(range(256)) * 2_000]
     for loop in LOOPS.get(server.recipe.name, ("request", "shared")):
         before = len(server.log())
@@ -91,14 +128,49 @@ def test_echo(server: RunningServer) -> None:
         expect_log(server, "ended with 4001 'bye'", before)
 
 
+@pytest.mark.parametrize("offered", [True, False], ids=["offered", "not offered"])
+def test_compression_is_agreed_on_if_it_is_offered(server: RunningServer, offered: bool) -> None:
+    """Whole messages and fragments; nothing is compressed for a client that did not offer it."""
+    with opened(server, "/echo", compression="deflate" if offered else None) as websocket:
+        names = [extension.name for extension in websocket.protocol.extensions]
+        assert names == (["permessage-deflate"] if offered else [])
+        websocket.send("compressible " * 10_000)
+        assert websocket.recv(TIMEOUT) == "compressible " * 10_000
+        websocket.send(["one ", "two ", "two " * 1_000])
+        assert websocket.recv(TIMEOUT) == "one two " + "two " * 1_000
+
+
+def test_handshake_is_in_the_scope(server: RunningServer) -> None:
+    """ASGI specification, "WebSocket Connection Scope"; the server's own mount is in the path."""
+    subprotocols = [Subprotocol("b"), Subprotocol("a")]
+    headers = {"Cookie": "k=v; l=w", "X-Test": "yes"}
+    with opened(server, "/shows?x=%C3%A9", additional_headers=headers, subprotocols=subprotocols) as websocket:
+        facts = json.loads(websocket.recv(TIMEOUT))
+        assert websocket.subprotocol is None  # none was chosen
+        key = websocket.request.headers["Sec-WebSocket-Key"]
+
+    expected = {
+        "path": "/request/shows",
+        "root_path": "/request",
+        "scheme": "ws",
+        "http_version": "1.1",
+        "query_string": "x=%C3%A9",
+        "subprotocols": ["b", "a"],
+    }
+    assert {name: facts[name] for name in expected} == expected
+    for header in (["cookie", "k=v; l=w"], ["x-test", "yes"], ["sec-websocket-key", key]):
+        assert facts["headers"].count(header) == 1
+
+
 def test_close_of_the_application(server: RunningServer) -> None:
     """With a subprotocol, a header of its own, a code and a reason."""
-    before = len(server.log())
-    with opened(server, "/chooses", subprotocols=[Subprotocol("a"), Subprotocol("b")]) as websocket:
-        websocket.send("4002 so long")
-        assert close_of(websocket) == (4002, "so long")
-        assert (websocket.subprotocol, websocket.response.headers["X-Served"]) == ("b", "yes")
-    expect_log(server, "after the close: 4002", before)
+    for code in (1000, 1001, 3000, 4999):
+        before = len(server.log())
+        with opened(server, "/chooses", subprotocols=[Subprotocol("a"), Subprotocol("b")]) as websocket:
+            websocket.send(f"{code} so long")
+            assert close_of(websocket) == (code, "so long")
+            assert (websocket.subprotocol, websocket.response.headers["X-Served"]) == ("b", "yes")
+        expect_log(server, f"after the close: {code}", before)
 
 
 def test_end_without_a_close(server: RunningServer) -> None:
@@ -111,25 +183,37 @@ def test_end_without_a_close(server: RunningServer) -> None:
 
 
 def test_frames_that_are_not_allowed(server: RunningServer) -> None:
-    """1007 for text that is not UTF-8, 1009 for a message that is too big."""
-    with opened(server, "/echo") as websocket:
-        websocket.socket.sendall(b"\x81\x82\x00\x00\x00\x00\xff\xfe")
-        assert close_of(websocket)[0] == 1007
+    """1007 for text that is not UTF-8, 1002 for what breaks the protocol, 1009 for a message that is too big."""
+    for frames, code in ((b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007), (b"\x81\x02hi", 1002)):
+        before = len(server.log())
+        with opened(server, "/echo") as websocket:
+            websocket.socket.sendall(frames)
+            assert close_of(websocket)[0] == code
+        expect_log(server, f"ended with {code}", before)
     with opened(server, "/echo", "small") as websocket:
         websocket.send(bytes(1001))
         assert close_of(websocket)[0] == 1009
 
 
-def test_client_that_is_lost(server: RunningServer) -> None:
-    """The application hears of it, and the next request is served."""
-    before = len(server.log())
-    with opened(server, "/echo") as websocket:
-        websocket.socket.shutdown(socket.SHUT_RDWR)
-    with opened(server, "/sends") as websocket:
-        websocket.recv(TIMEOUT)
-        websocket.socket.shutdown(socket.SHUT_RDWR)
-    expect_log(server, "ended with 1006", before)
-    expect_log(server, "sent, then ClientDisconnected", before)
+@pytest.mark.parametrize("how", ["reset", "closed"])
+def test_client_that_is_lost(server: RunningServer, how: str) -> None:
+    """While it is idle, in the middle of a frame, between two fragments, and while the application sends."""
+    lost = "ended with 1006 ''"
+    for path, said, heard in (
+        ("/echo", b"", lost),
+        ("/echo", b"\x82\xfe\x10\x00\x00\x00\x00\x00half a frame", lost),
+        ("/echo", b"\x01\x84\x00\x00\x00\x00half", lost),
+        ("/sends", b"", "sent, then ClientDisconnected"),
+    ):
+        before = len(server.log())
+        client = by_hand(server, f"/request{path}")
+        client.sendall(said)
+        if path == "/sends":
+            client.recv(1)
+        if how == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        expect_log(server, heard, before)
 
 
 def test_handshake_that_is_refused(server: RunningServer) -> None:
@@ -139,20 +223,6 @@ def test_handshake_that_is_refused(server: RunningServer) -> None:
             client.send(handshake(f"/request{path}"))
             response = client.read_response()
         assert (response.status, response.body) == (status, body)
-
-
-def handshake(target: str, *header_lines: str) -> bytes:
-    """Return a handshake by hand, since some servers answer with HTTP/1.0, which ``websockets`` does not take."""
-    lines = [
-        f"GET {target} HTTP/1.1",
-        "Host: test",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13",
-        *header_lines,
-    ]
-    return "\r\n".join([*lines, "", ""]).encode()
 
 
 @pytest.mark.parametrize(
@@ -180,62 +250,6 @@ def test_server_serves_on(server: RunningServer) -> None:
     before = len(server.log())
     with opened(server, "/returns") as websocket:
         assert close_of(websocket) == (1000, "")
-    with RawClient(server.host, server.port, TIMEOUT) as client:
-        client.get("/request/")
-        assert client.read_response().body == b"hello"
+    assert get(server, "/request/") == b"hello"
     if server.recipe.name not in ("cheroot", "waitress"):  # they have no access log
         expect_log(server, r"GET /request/returns.* 101", before)
-
-
-# -- once, since the server has no part in it -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def threaded() -> Iterator[RunningServer]:
-    """Gunicorn with a thread for each of a hundred WebSockets."""
-    recipe = RECIPES["gunicorn-gthread"]
-    if missing := recipe.missing():
-        pytest.skip(missing)
-    with start_server(recipe, "--threads", "110", module="websocket_applications") as running:
-        yield running
-
-
-@pytest.mark.parametrize("loop", ["request", "shared"])
-def test_a_hundred_at_once(threaded: RunningServer, loop: str) -> None:
-    """All are open before any is closed, and each gets its own messages."""
-    numbers = [str(number) for number in range(100)]
-
-    async def ask() -> list[str | bytes]:
-        websockets = await asyncio.gather(
-            *(connect_async(uri(threaded, "/echo", loop), compression=None, open_timeout=TIMEOUT) for _ in numbers)
-        )
-        for number, websocket in zip(numbers, websockets, strict=True):
-            await websocket.send(number)
-        answers = [await websocket.recv() for websocket in websockets]
-        await asyncio.gather(*(websocket.close() for websocket in websockets))
-        return answers
-
-    assert asyncio.run(asyncio.wait_for(ask(), TIMEOUT)) == numbers
-
-
-def test_sixteen_mebibytes(threaded: RunningServer) -> None:
-    """As much as max_message_size allows; text, binary, and not a byte more."""
-    size = 16 * 1024 * 1024
-    with opened(threaded, "/echo", max_size=None, compression=None) as websocket:
-        for message in ("x" * size, bytes(size)):
-            websocket.send(message)
-            assert websocket.recv(TIMEOUT) == message
-        websocket.send(bytes(size + 1))
-        assert close_of(websocket)[0] == 1009
-
-
-def test_slow_reader_takes_no_memory(threaded: RunningServer) -> None:
-    """The application waits: what it has sent lies in the connection's buffers, and nowhere else."""
-    before = len(threaded.log())
-    with socket.create_connection((threaded.host, threaded.port), TIMEOUT) as client:
-        client.settimeout(TIMEOUT)
-        client.sendall(handshake("/request/sends"))
-        client.recv(1)
-    expect_log(threaded, r"\d+ sent, then ClientDisconnected", before)
-    sent = re.findall(r"(\d+) sent", threaded.log()[before:])[0]
-    assert int(sent) * 65_536 < 16_000_000  # Linux: 4 MB to send and 6 MB to receive at most

@@ -1,4 +1,4 @@
-"""WebSockets of Starlette, FastAPI, Quart and Channels on Gunicorn, unmodified."""
+"""WebSockets of seven ASGI frameworks on Gunicorn, unmodified."""
 
 import json
 import re
@@ -94,3 +94,21 @@ def test_channels(server: RunningServer) -> None:
         with pytest.raises(ConnectionClosed):
             websocket.recv(TIMEOUT)
     expect_log(server, "channels: 4001")
+
+
+def test_litestar_and_falcon(server: RunningServer) -> None:
+    """A handler and a resource that choose a subprotocol and hear how the client has left."""
+    for name, answer in (("litestar", "you said hello"), ("falcon", "hello")):
+        with opened(server, f"/{name}/", subprotocols=[Subprotocol("chat")]) as websocket:
+            assert websocket.subprotocol == "chat"
+            websocket.send("hello")
+            assert websocket.recv(TIMEOUT) == answer
+            websocket.close(4001)
+        expect_log(server, f"{name}: 4001")
+
+
+def test_sanic(server: RunningServer) -> None:
+    """A view that is given None when the client has left."""
+    with opened(server, "/sanic/") as websocket:
+        websocket.send("hello")
+        assert websocket.recv(TIMEOUT) == "hello"

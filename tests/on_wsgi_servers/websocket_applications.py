@@ -3,7 +3,10 @@
 Raw ASGI, anyio, and an adapter for each way to run the event loop, as in applications.py.
 """
 
-from collections.abc import Iterable
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -27,6 +30,15 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
     log(f"ended with {message['code']} {message['reason']!r}")
+
+
+async def shows(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send what the scope says of the handshake."""
+    await accept(receive, send)
+    facts = {name: scope[name] for name in ("path", "root_path", "scheme", "http_version", "subprotocols")}
+    facts["query_string"] = scope["query_string"].decode()
+    facts["headers"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]
+    await send({"type": "websocket.send", "text": json.dumps(facts)})
 
 
 async def chooses(scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,6 +91,22 @@ async def sends(scope: Scope, receive: Receive, send: Send) -> None:
         raise
 
 
+_hurry: anyio.Event
+
+
+async def drowsy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Receive nothing until somebody asks for /hurry on the same loop; then all, and say how many bytes it was."""
+    global _hurry
+    _hurry = anyio.Event()
+    await accept(receive, send)
+    await send({"type": "websocket.send", "text": "asleep"})
+    await _hurry.wait()
+    received = 0
+    while (message := await receive()).get("bytes") is not None:
+        received += len(message["bytes"])
+    await send({"type": "websocket.send", "text": str(received)})
+
+
 async def sleeps(scope: Scope, receive: Receive, send: Send) -> None:
     """Receive nothing for as long as it lives."""
     await accept(receive, send)
@@ -87,15 +115,34 @@ async def sleeps(scope: Scope, receive: Receive, send: Send) -> None:
 
 ROUTES = {
     f"/{function.__name__}": function
-    for function in (echo, chooses, returns, fails, fails_before, refuses, denies, sends, sleeps)
+    for function in (echo, shows, chooses, returns, fails, fails_before, refuses, denies, sends, drowsy, sleeps)
+}
+
+
+def memory() -> bytes:
+    """Return the bytes of memory that this process has."""
+    return b"%d" % (int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE"))
+
+
+def hurry() -> bytes:
+    """Wake ``drowsy``."""
+    _hurry.set()
+    return b"yes"
+
+
+PAGES: dict[str, Callable[[], bytes]] = {
+    "/memory": memory,
+    "/hurry": hurry,
+    "/pid": lambda: b"%d" % os.getpid(),
 }
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Call the application at this path; greet whoever asks for no WebSocket."""
     if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-        await send({"type": "http.response.body", "body": b"hello"})
+        body = PAGES.get(scope["path"].removeprefix(scope["root_path"]), lambda: b"hello")()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
         return
     if scope["type"] != "websocket":
         raise ValueError(f"this application has no {scope['type']}")

@@ -1,11 +1,16 @@
-"""Chats of four ASGI frameworks, as their documentation has them, on a WSGI server; run in the server's process."""
+"""Chats of seven ASGI frameworks, as their documentation has them, on a WSGI server; run in the server's process."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+import falcon
+import falcon.asgi
+import litestar
+import sanic
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect, WebSocketException
+from litestar import exceptions as litestar_exceptions
 from quart import Quart, websocket
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
@@ -90,11 +95,51 @@ class Consumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         log(f"channels: {code}")
 
 
+@litestar.websocket("/")
+async def answer(socket: litestar.WebSocket[Any, Any, Any]) -> None:
+    """Litestar: a handler that has the WebSocket."""
+    await socket.accept(subprotocols="chat")
+    try:
+        while True:
+            await socket.send_text(f"you said {await socket.receive_text()}")
+    except litestar_exceptions.WebSocketDisconnect as disconnect:
+        log(f"litestar: {disconnect.code}")
+
+
+class Resource:
+    """Falcon."""
+
+    async def on_websocket(self, request: falcon.asgi.Request, websocket: falcon.asgi.WebSocket) -> None:
+        """Answer in kind."""
+        await websocket.accept(subprotocol=websocket.subprotocols[0])
+        try:
+            while True:
+                await websocket.send_text(await websocket.receive_text())
+        except falcon.WebSocketDisconnected as disconnected:
+            log(f"falcon: {disconnected.code}")
+
+
+falcon_app = falcon.asgi.App()
+falcon_app.add_route("/falcon/", Resource())  # it takes the mount for a part of the path
+
+sanic_app = sanic.Sanic("chat", configure_logging=False)
+
+
+@sanic_app.websocket("/sanic/")  # type: ignore[untyped-decorator]
+async def converse(request: Any, websocket: Any) -> None:
+    """Sanic: gets None when the client has left; takes the mount for a part of the path, too."""
+    while (message := await websocket.recv()) is not None:
+        await websocket.send(message)
+
+
 ADAPTERS = {
     "starlette": bridge.AsgiToWsgi(Starlette(routes=[WebSocketRoute("/", Chat)])),
     "fastapi": bridge.AsgiToWsgi(fastapi),
     "quart": bridge.AsgiToWsgi(cast("Any", quart)),
     "channels": bridge.AsgiToWsgi(Consumer.as_asgi()),
+    "litestar": bridge.AsgiToWsgi(cast("Any", litestar.Litestar([answer]))),
+    "falcon": bridge.AsgiToWsgi(cast("Any", falcon_app)),
+    "sanic": bridge.AsgiToWsgi(cast("Any", sanic_app)),
 }
 
 
