@@ -27,8 +27,10 @@ CROSSINGS = {"exchange.py", "loop_thread.py", "workers.py", "loops.py"} | {
     "process.py",
     "read_ahead.py",
     "request_loops.py",
+    "websocket_gevent.py",
     "websocket_lazy.py",
     "websocket_link.py",
+    "websocket_tasks.py",
 }
 # What calls applications in both interfaces has both kinds of threads, and a2wsgi's loop is its caller's.
 CROSSINGS |= {"compat/a2wsgi.py", "mount/cascade/recording.py"} | {

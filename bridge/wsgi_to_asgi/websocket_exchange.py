@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from errno import EBADF
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bridge.errors import ApplicationError, ClientDisconnected, ConfigurationError
 from bridge.loop_thread import LoopClosed
-from bridge.rfc6455 import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NO_CODE, NORMAL
+from bridge.rfc6455 import ABNORMAL, INTERNAL_ERROR, NO_CODE, NORMAL
 from bridge.wsgi_to_asgi.exchange import Exchange
 from bridge.wsgi_to_asgi.websocket import KEY, WebSocket
 from bridge.wsgi_to_asgi.websocket_denial import as_denial, can_be_denied
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
+    from anyio import CancelScope
+
     from bridge.loop_thread import Crossing
     from bridge.protocols import Environ, ExcInfo, Message, Receive, Scope, Send, StartResponse, WsgiApplication
     from bridge.wsgi_to_asgi.websocket_socket import SocketSide
@@ -32,7 +34,7 @@ class WebSocketExchange(Exchange):
     While it is not taken this is an exchange like any other: the application answers a GET request.
     """
 
-    __slots__ = ("_erred", "_key", "_link", "_scope", "_side", "_wsgi")
+    __slots__ = ("_erred", "_key", "_link", "_scope", "_sending", "_side", "_wsgi")
 
     def __init__(
         self,
@@ -48,10 +50,11 @@ class WebSocketExchange(Exchange):
         super().__init__(owner, application, environ, context, crossing, receive, response_buffer)
         self._scope: Scope = environ["asgi.scope"]
         subprotocols: list[str] = list(self._scope.get("subprotocols") or [])
-        self._link = Link(crossing, self._let_look, subprotocols, read_ahead, response_buffer)
+        self._link = Link(crossing, self._let_look, subprotocols, read_ahead, response_buffer, self._give_client_up)
         self._application = self._call
         self._erred = False  # worker thread: a framework made a response of the application's exception
         self._wsgi = application
+        self._sending: CancelScope | None = None  # event loop; while something may be sent
         self._side: SocketSide | None = None  # the application's thread makes it
         self._key = environ["HTTP_SEC_WEBSOCKET_KEY"]
         environ[KEY] = websocket = WebSocket(self._link)
@@ -69,10 +72,15 @@ class WebSocketExchange(Exchange):
                 says that the client is gone.
             ClientDisconnected: the exchange was aborted, by a shutdown, before the handshake was answered.
         """
+        from anyio import CancelScope  # here, since importing the bridge imports no more than it needs
+
         self.listen()
         error: BaseException | None = None
         try:
-            await self._speak(send)
+            with CancelScope() as self._sending:
+                await self._speak(send)
+            if self._sending.cancelled_caught:
+                await self._speak(send)  # sends nothing any more; returns when the application has
             if self._link.taken:
                 error = self._take_error() or (self._side and self._side.error) or self._receive_error
                 code = NORMAL if error is None and not self._erred else INTERNAL_ERROR
@@ -88,8 +96,10 @@ class WebSocketExchange(Exchange):
             return
         self._detached = True
         try:
-            await self._stop_listening()
-            await self._close_side()
+            try:
+                await self._stop_listening()
+            finally:  # it may be cancelled there
+                await self._close_side()
             if error is not None:
                 raise error
         finally:
@@ -173,6 +183,7 @@ class WebSocketExchange(Exchange):
 
     def _begin_side(self, side: SocketSide) -> None:
         if self._detached:
+            self._side = None  # the exchange ended while it was made
             side.drop()
         else:
             side.begin(self.crossing)
@@ -182,7 +193,9 @@ class WebSocketExchange(Exchange):
             while (message := await self._receive())["type"] != "websocket.disconnect":
                 text = message.get("text")
                 data = bytes(message.get("bytes") or b"") if text is None else text
-                await (self._link if self._side is None else self._side).put(data)
+                # Whose accept it was, has the messages: an application may have looked at the socket and left it.
+                side = self._side
+                await (side if side is not None and side.accepted else self._link).put(data)
         except Exception as error:
             if not self._leaving:
                 self._receive_error = error
@@ -203,9 +216,19 @@ class WebSocketExchange(Exchange):
         super().abort(why)
         self._wake()
 
+    def _give_client_up(self, why: str) -> None:
+        self._end_by_client(ABNORMAL, "", why)
+        if self._sending is not None:
+            # The server's send() may never return, and with it this exchange would stay for as long as the client.
+            self._sending.cancel()
+
     def _wake(self) -> None:
+        # All of this here, since the coroutine may be waiting for a slow client.
+        if self._done:
+            self._link.unread = True
+            if self._side is not None:
+                self._side.take_rest()
         self._link.look()
-        # Here, since the coroutine may be waiting for a slow client.
         if self._side is not None and self._link.end is not None:
             self._side.tell_end(self.crossing, *self._link.end)
         super()._wake()
@@ -214,20 +237,17 @@ class WebSocketExchange(Exchange):
 
     def abort(self, reason: str) -> None:
         """Make whatever the application does with the WebSocket raise ClientDisconnected with *reason*."""
-        if not self._close_for_server(reason):
+        if not self._link.leave(reason):
             self._link.stop(reason)
         super().abort(reason)
         if self._side is not None:
             self._side.break_off()
 
-    def _close_for_server(self, reason: str) -> bool:
-        return self._link.accepted and self._link.close_soon(GOING_AWAY, "", reason)
-
     # -- any thread but the loop's ----------------------------------------------------------------------------
 
     def go_away(self, reason: str) -> None:
-        """Close the WebSocket with 1001 if it is open, as a server does that shuts down. Source: RFC 6455, 7.4.1."""
-        if self._close_for_server(reason):
+        """Close the WebSocket with 1001, or as soon as it is accepted, as a server does that shuts down."""
+        if self._link.leave(reason):
             self._gone = reason
             self._post()  # whatever is pending: a loop that waits for a slow client still has to tell the application
 
@@ -281,7 +301,9 @@ class WebSocketExchange(Exchange):
 
     def _is_taken(self) -> bool:
         if self._side is not None and not self._link.taken:
-            # What it has written on the socket may be the answer, and the loop has not read it yet.
+            # What it has written on the socket may be the answer, and the loop has not read it yet. The loop is woken
+            # to learn whether there still is one: waiting for another would have no end.
+            self._post()
             self._side.settle()
         return self._link.taken
 
@@ -290,6 +312,7 @@ class WebSocketExchange(Exchange):
         # the environ, with the application's end of a pair, nor the adapter, whose threads end with it.
         self._environ = {}
         self.owner = None
+        self._post_pending = False  # whatever is pending: see go_away()
         super().finish()
 
     def _fail(self, error: BaseException) -> None:
@@ -303,7 +326,7 @@ class WebSocketExchange(Exchange):
             return True  # how python-engineio and flask-sock tell Werkzeug and Gunicorn that it is theirs no more
         # EBADF: simple-websocket closes its socket in one thread while another sends.
         broken = isinstance(error, ConnectionError) or (isinstance(error, OSError) and error.errno == EBADF)
-        return broken and self._link.lost
+        return broken and (self._link.lost or self._gone is not None)
 
     def _open_socket(self) -> socket.socket:
         """Return the application's end of a socket pair. The thread that uses ``environ["werkzeug.socket"]`` first."""
@@ -319,9 +342,11 @@ class WebSocketExchange(Exchange):
                 "pip install 'wsgi-asgi-bridge[websocket]'"
             ) from error
         side = SocketSide(self._link, self._key, self._wake)
+        theirs = cast("socket.socket", side.theirs)  # here, since the loop may drop it at once
         self._side = side
         try:
             self.crossing.post(lambda: self._begin_side(side))
         except LoopClosed:
             self.abort("the server's event loop was closed during the WebSocket")
-        return side.theirs
+            side.drop()
+        return theirs

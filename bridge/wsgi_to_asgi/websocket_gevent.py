@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from bridge.errors import ClientDisconnected
@@ -19,11 +20,12 @@ class GeventWebSocket:
     HTTP.
     """
 
-    __slots__ = ("_accepted", "_websocket", "environ", "origin", "path", "protocol", "version")
+    __slots__ = ("_accepted", "_lock", "_websocket", "environ", "origin", "path", "protocol", "version")
 
     def __init__(self, websocket: WebSocket, environ: Environ) -> None:
         self._websocket = websocket
         self._accepted = False
+        self._lock = threading.Lock()  # over the first use: others are not to go on before it has accepted
         # A copy: environ and this would hold each other, and with them the socket that another key of it holds.
         self.environ: Environ = environ.copy()
         self.path: str = environ["PATH_INFO"]
@@ -70,9 +72,10 @@ class GeventWebSocket:
         self._websocket.close(code, message if isinstance(message, str) else message.decode())
 
     def _take(self) -> None:
-        if not self._accepted:
-            self._accepted = True
-            self._websocket.accept()
+        with self._lock:
+            if not self._accepted:
+                self._accepted = True
+                self._websocket.accept()
 
 
 def _payload(message: Any, binary: bool | None) -> str | bytes:

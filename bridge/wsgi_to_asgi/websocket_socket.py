@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +15,7 @@ from bridge.rfc6455 import ABNORMAL, INTERNAL_ERROR, NORMAL, sendable
 from bridge.wsgi_to_asgi.websocket_frames import Accepted, Closed, Frames, Refused, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from bridge.loop_thread import Crossing, Task
     from bridge.wsgi_to_asgi.websocket_frames import Event
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("bridge")
 
 _CHUNK: Final = 1 << 16  # bytes that are read at once
+
+# Others on the loop have a turn after as many bytes, of which a message or a read counts some beside its own: who never
+# has to wait must not keep them off, and a turn for each would cost more than the message.
+_TURN: Final = 1 << 14
+_EACH: Final = 1 << 9
 
 
 class _ApplicationEnd(socket.socket):
@@ -34,6 +39,24 @@ class _ApplicationEnd(socket.socket):
 
     def __del__(self) -> None:
         self.close()
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send all of *data*, if the socket waits: simple-websocket does not look at how much was sent.
+
+        It need not elsewhere: a TCP socket's buffer holds a large message, and the system's own send() waits for room.
+        But the buffer of a pair is small, and where gevent or eventlet has patched sockets, none of them waits.
+        """
+        # Not sendall(), which calls this one there.
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            try:
+                rest = rest[super().send(rest, flags) :]
+            except (BlockingIOError, TimeoutError):
+                if len(rest) == size:
+                    raise
+                break
+        return size - len(rest)
 
 
 class SocketSide:
@@ -51,11 +74,20 @@ class SocketSide:
         self._frames = Frames(key)
         theirs, self._ours = socket.socketpair()
         self._ours.setblocking(False)
-        self.theirs = _ApplicationEnd(fileno=theirs.detach())
-        self._writing = anyio.Lock()
+        self.theirs: socket.socket | None = _ApplicationEnd(fileno=theirs.detach())
+        """The application's end, until this one is dropped."""
+        # Without fast_acquire each message would cost a turn of the loop, though mostly nobody else writes.
+        self._writing = anyio.Lock(fast_acquire=True)
         self._rest = memoryview(b"")  # of a frame that is begun
         self._tasks: list[Task] = []
+        self._passed = 0  # events of the application that are done with
+        self._passing = False  # one is not, since the client is behind, or the application reads no answer
+        self._waits = 0  # tasks that wait for the descriptor
+        self._put_bytes = 0  # since others had a turn
+        self._dropped = False
         self._told = False  # the application is told that the WebSocket has ended
+        self.accepted = False
+        """The application has accepted the WebSocket here, and has its messages here."""
         self.returned = False
         """The application has returned: what it has written is all there is."""
         self.ended = False
@@ -84,8 +116,11 @@ class SocketSide:
         self._news.wake()
 
     def _end_theirs(self, how: int) -> None:
+        theirs = self.theirs
+        if theirs is None:
+            return
         try:
-            self.theirs.shutdown(how)
+            theirs.shutdown(how)
         except OSError:
             pass  # the application has closed it
 
@@ -109,27 +144,60 @@ class SocketSide:
 
     async def close(self, crossing: Crossing) -> None:
         """Stop all work here and close this end."""
-        # Even if the server has cancelled the exchange: a descriptor that is waited for must not be closed.
-        with anyio.CancelScope(shield=True):
+        try:
             for task in self._tasks:
-                await crossing.finish(task)
-        self.drop()
+                task.cancel()
+            # Even if the server has cancelled the exchange; asyncio's own cancellation still comes through.
+            with anyio.CancelScope(shield=True):
+                for task in self._tasks:
+                    await crossing.finish(task)
+        finally:
+            self.drop()
 
     def drop(self) -> None:
-        """Close this end. Nothing waits for it, or the loop is gone."""
-        self._ours.close()
+        """Close this end, as soon as nothing waits for it."""
+        self._dropped = True
+        self.theirs = None  # it is to close as soon as the application has it no more, and not with this object
+        self._shut()
+        self._close_unless_awaited()
         self._release()
+
+    def _close_unless_awaited(self) -> None:
+        # A descriptor that is waited for must not be closed: by the time the loop forgets it, it may be another's.
+        if self._dropped and not self._waits:
+            self._ours.close()
 
     async def put(self, data: str | bytes) -> None:
         """Write a message of the client; return when the next may be asked for."""
         for frame in self._frames.write(data):
-            await self._write(frame)
+            if not self._write_at_once(frame):
+                await self._link.stall.during(self._write(b""), self._progress)
+            self._put_bytes += len(frame) + _EACH
+            if self._put_bytes >= _TURN:
+                self._put_bytes = 0
+                await anyio.lowlevel.checkpoint()
+
+    def _progress(self) -> tuple[int, int, int] | None:
+        return (self._link.sent_bytes, self._passed, len(self._rest)) if self._passing else None
 
     async def _write_end(self, code: int, reason: str) -> None:
         if code == ABNORMAL:
             self._shut()
         else:
             await self._write(self._frames.close(code, reason))
+
+    def _write_at_once(self, data: bytes) -> bool:
+        """Write a frame, or let it be the rest that is to be written; return whether nothing is left."""
+        if self._rest or self._writing.locked():
+            self._rest = memoryview(bytes(self._rest) + data)
+            return False
+        try:
+            self._rest = memoryview(data)[self._ours.send(data) :]
+        except BlockingIOError:
+            self._rest = memoryview(data)
+        except OSError:
+            return True  # the application has closed its end, which reading finds out as well
+        return not self._rest
 
     async def _write(self, data: bytes) -> None:
         async with self._writing:
@@ -140,20 +208,27 @@ class SocketSide:
                     self._rest = self._rest[self._ours.send(self._rest) :]
                 except BlockingIOError:
                     # Waiting here is the backpressure: the server is not asked for more meanwhile.
-                    await anyio.wait_writable(self._ours)
+                    await self._wait(anyio.wait_writable)
                 except OSError:
                     self._rest = self._rest[:0]
                     return  # the application has closed its end, which reading finds out as well
 
     async def _attend(self) -> None:
+        read = 0  # bytes, since others had a turn
         try:
             while data := await self._read():
                 for event in self._frames.read(data):
-                    if not await self._pass(event):
+                    self._passing = True
+                    goes_on = await self._pass(event)
+                    self._passing = False
+                    self._passed += 1
+                    if not goes_on:
                         return
-                # What the application sends may always be there already: others are on this loop.
-                await anyio.lowlevel.checkpoint()
-            if not self.returned:
+                read += len(data) + _EACH
+                if read >= _TURN:
+                    read = 0
+                    await anyio.lowlevel.checkpoint()
+            if not self.returned and (self.accepted or not self._link.taken):
                 # As when a server's process dies: RFC 6455, 7.4.1, has no code to send for it but this.
                 self._close(INTERNAL_ERROR, "", "the application has closed its socket")
         except Exception as error:
@@ -170,9 +245,17 @@ class SocketSide:
             try:
                 return self._ours.recv(_CHUNK)
             except BlockingIOError:
-                await anyio.wait_readable(self._ours)
+                await self._wait(anyio.wait_readable)
             except OSError:  # the application closed its end and left something unread
                 return b""
+
+    async def _wait(self, ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+        self._waits += 1
+        try:
+            await ready(self._ours)
+        finally:
+            self._waits -= 1
+            self._close_unless_awaited()
 
     async def _pass(self, event: Event) -> bool:
         """Do what the application wants; return whether more is to be read."""
@@ -184,9 +267,11 @@ class SocketSide:
                 return True  # it may not know yet; its answer to the close is still to come
             self._look()
         elif isinstance(event, Reply):
+            self._link.stall.look()  # an application that reads nothing stops itself with its pings
             await self._write(event.data)
         elif isinstance(event, Accepted):
             self._link.accept_soon(event.subprotocol, event.headers)
+            self.accepted = True
             self._look()
         elif isinstance(event, Closed):
             await self._write(event.reply)

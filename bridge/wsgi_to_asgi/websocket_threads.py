@@ -65,11 +65,20 @@ class WebSockets:
         if not self._refusing:
             # Once until there is room again: a log line a refusal would be load on top of overload.
             self._refusing = True
-            _logger.warning(
-                "All %d threads for WebSockets are taken, each by one that is open: more are answered 503 until one "
-                "ends (option websocket_threads).",
-                self._workers.size,
-            )
+            threads, size = self._workers.threads, self._workers.size
+            if threads < size:
+                _logger.warning(
+                    "The system has no thread left for a WebSocket: %d of %d run (option websocket_threads), and more "
+                    "are answered 503 until one ends.",
+                    threads,
+                    size,
+                )
+            else:
+                _logger.warning(
+                    "All %d threads for WebSockets are taken, each by one that is open: more are answered 503 until "
+                    "one ends (option websocket_threads).",
+                    size,
+                )
         return Overloaded("The server has as many WebSockets as it may have; try again later.")
 
     def withdraw(self, exchange: WebSocketExchange) -> None:

@@ -75,19 +75,15 @@ class _Crew:
         self.threads: list[threading.Thread] = []  # under the lock of WorkerThreads
 
     def hire(self) -> None:
+        """Start one thread more. Raises RuntimeError where the system has none left."""
         thread = threading.Thread(
             target=_work,
             args=(self.queue, self.waiting, self.jobs),
             name=f"bridge-worker-{len(self.threads)}",
             daemon=True,
         )
-        try:
-            thread.start()
-        except RuntimeError:  # the system has no thread left; the job waits for one of ours, if there is one
-            if not self.threads:
-                raise
-        else:
-            self.threads.append(thread)
+        thread.start()
+        self.threads.append(thread)
 
     def dismiss(self) -> None:
         """Let each thread end when the jobs queued so far are done. Does not wait."""
@@ -163,7 +159,11 @@ class WorkerThreads:
         _all.add(self)
 
     def submit(self, job: Job, max_pending: int | None = None) -> bool:
-        """Queue one exchange, or return False if *max_pending* others wait already. Does not block."""
+        """Queue one exchange, or return False if *max_pending* others wait already. Does not block.
+
+        Raises:
+            RuntimeError: the system has not one thread to give, and *max_pending* is None.
+        """
         # The lock keeps close() from dismissing the crew between the choice of it and the put.
         with self._lock:
             crew = self._crew
@@ -171,7 +171,14 @@ class WorkerThreads:
             if max_pending is not None and len(jobs) >= crew.size + max_pending:
                 return False
             if len(crew.threads) < crew.size and len(jobs) >= len(crew.threads):
-                crew.hire()
+                try:
+                    crew.hire()
+                except RuntimeError:  # the exchange waits for one of our threads, if there is one and it may
+                    if max_pending is None:
+                        if not crew.threads:
+                            raise
+                    elif not crew.threads or len(jobs) >= len(crew.threads) + max_pending:
+                        return False
             jobs.add(job)
             crew.waiting.add(job)
             crew.queue.put(job)
@@ -194,12 +201,12 @@ class WorkerThreads:
     @property
     def pending(self) -> int:
         """How many exchanges wait for a thread."""
-        return max(0, len(self._crew.jobs) - self.size)
+        return max(0, len(self._crew.jobs) - len(self._crew.threads))
 
     @property
     def busy(self) -> int:
         """How many threads run an exchange."""
-        return min(len(self._crew.jobs), self.size)
+        return min(len(self._crew.jobs), len(self._crew.threads))
 
     @property
     def threads(self) -> int:

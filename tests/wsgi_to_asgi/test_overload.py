@@ -16,6 +16,7 @@ from tests.asgi import (
     Environ,
     FakeServer,
     StartResponse,
+    happened,
     http_scope,
     request_messages,
     serve,
@@ -267,3 +268,85 @@ async def test_shared_threads_refuse_for_each_adapter_by_its_own_limit(bridge_lo
         busy.go.set()
 
     assert (patient.stats().served, patient.stats().rejected, strict.stats().rejected) == (2, 0, 1)
+
+
+# -- a system that has no thread left -------------------------------------------------------------------------------
+
+
+class Blocked:
+    """An application whose requests wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.leave = threading.Event()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        self.entered.set()
+        wait(self.leave)
+        start_response("200 OK", [])
+        return []
+
+
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("max_pending", [None, 1])
+async def test_request_waits_for_a_thread_that_there_is(
+    max_pending: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would if there were no more threads by the option."""
+    application = Blocked()
+    adapter = WsgiToAsgi(application, threads=5, max_pending=max_pending)
+    first, second = FakeServer(), FakeServer()
+    async with first.serving(adapter):
+        await happened(application.entered)
+        with monkeypatch.context() as patch:
+            patch.setattr("bridge.wsgi_to_asgi.workers.threading.Thread.start", no_thread)
+            async with second.serving(adapter):
+                while adapter.stats().pending + adapter.stats().busy < 2:
+                    await anyio.lowlevel.checkpoint()
+                stats = adapter.stats()
+                patch.undo()
+                application.leave.set()
+
+    assert (first.status, second.status) == (200, 200)
+    assert (stats.threads, stats.busy, stats.pending) == (1, 1, 1)
+
+
+async def test_request_beyond_those_that_may_wait_is_refused(
+    monkeypatch: pytest.MonkeyPatch, bridge_log: list[Any]
+) -> None:
+    """max_pending counts from the threads that there are."""
+    application = Blocked()
+    adapter = WsgiToAsgi(application, threads=5, max_pending=0)
+    first = FakeServer()
+    async with first.serving(adapter):
+        await happened(application.entered)
+        with monkeypatch.context() as patch:
+            patch.setattr("bridge.wsgi_to_asgi.workers.threading.Thread.start", no_thread)
+            refused = await serve(adapter)
+        application.leave.set()
+
+    assert (first.status, refused.status, len(bridge_log)) == (200, 503, 1)
+
+
+@pytest.mark.parametrize("max_pending", [0, 5])
+async def test_nobody_waits_where_there_is_no_thread_at_all(
+    max_pending: int, monkeypatch: pytest.MonkeyPatch, bridge_log: list[Any]
+) -> None:
+    """It could be for ever."""
+    adapter = WsgiToAsgi(Blocked(), threads=5, max_pending=max_pending)
+    monkeypatch.setattr("bridge.wsgi_to_asgi.workers.threading.Thread.start", no_thread)
+
+    assert (await serve(adapter)).status == 503
+
+
+async def test_no_thread_at_all_is_the_systems_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without max_pending nothing is refused, so the server learns what is wrong."""
+    adapter = WsgiToAsgi(Blocked(), threads=5)
+    monkeypatch.setattr("bridge.wsgi_to_asgi.workers.threading.Thread.start", no_thread)
+
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        await serve(adapter)
+    assert adapter.stats().failed == 1

@@ -217,3 +217,37 @@ async def test_environ_of_a_request_has_no_websocket() -> None:
 
     with pytest.raises(NoWebSocket, match="GET /page"):
         await serve(WsgiToAsgi(application), http_scope(path="/page"))
+
+
+@pytest.mark.parametrize("running", [0, 1])
+async def test_handshake_that_gets_no_thread_is_refused(
+    running: int, monkeypatch: pytest.MonkeyPatch, bridge_log: list[logging.LogRecord]
+) -> None:
+    """It would wait for as long as another WebSocket lives; the log says how many there could be."""
+    leave = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        bridge.websocket(environ).accept()
+        wait(leave)
+        return []
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    adapter = WsgiToAsgi(application, websocket_threads=5)
+    first = Player()
+    async with anyio.create_task_group() as tasks:
+        if running:
+            tasks.start_soon(first.play, adapter)
+            await first.until(lambda: first.sent)
+        with monkeypatch.context() as patch:
+            patch.setattr("bridge.wsgi_to_asgi.workers.threading.Thread.start", start)
+            refused = await Player().play(adapter)
+        stats = adapter.stats()
+        leave.set()
+    again = await Player().play(adapter)
+
+    assert (refused.sent[0]["status"], stats.rejected, stats.websockets) == (503, 1, running)
+    assert again.types == ["accept", "close"]
+    (record,) = bridge_log
+    assert f"no thread left for a WebSocket: {running} of 5 run" in record.getMessage()
