@@ -156,6 +156,18 @@ class RawClient:
             if not self._receive():
                 raise EOFError(f"connection closed after {bytes(self._buffer)!r}")
 
+    def read_exactly(self, size: int) -> bytes:
+        """Wait for *size* bytes and return them.
+
+        Raises:
+            EOFError: the connection ended before that.
+            TimeoutError: nothing more came.
+        """
+        while len(self._buffer) < size:
+            if not self._receive():
+                raise EOFError(f"connection closed after {len(self._buffer)} of {size} bytes")
+        return self._take(size)
+
     def ended(self) -> bool:
         """Wait for the server to close the connection; false if it sends something instead."""
         return not self._buffer and not self._receive()

@@ -45,6 +45,8 @@ KNOWN: tuple[Known, ...] = (
     Known("http.failure.logged", _LITESTAR_THREAD, app="litestar", server="uwsgi-processes"),
     Known("http.response.truncated.logged", _WITHOUT_CAUSE, app="litestar", server="granian-wsgi"),
     Known("http.response.truncated.logged", _WITHOUT_CAUSE, app="litestar", server="twisted"),
+    Known("websocket.failure.logged", _LITESTAR_THREAD, app="litestar", server="uwsgi"),
+    Known("websocket.failure.logged", _LITESTAR_THREAD, app="litestar", server="uwsgi-processes"),
     Known("validators.chunked", _TWISTED_HIDDEN, server="twisted"),
     Known("http.upload.cut.chunked", _GRANIAN_CUT, server="granian-wsgi"),
     Known("http.upload.cut.in_chunk", _GRANIAN_CUT, server="granian-wsgi"),

@@ -30,6 +30,7 @@ _PACKAGES = (
     *("waitress", "cheroot", "gevent", "eventlet", "twisted", "werkzeug", "uwsgi", "mod_wsgi", "flask", "django"),
     *("bottle", "pyramid", "falcon", "starlette", "fastapi", "quart", "sanic", "litestar", "channels"),
     *("asgion", "h11", "h2", "httptools", "trio", "uvloop"),
+    *("flask-sock", "flask-socketio", "simple-websocket", "websockets", "wsproto"),
 )
 
 

@@ -27,6 +27,8 @@ class Site:
         self.bridged = bridged
         self.timeout = timeout
         self.mount = MOUNT
+        self.without_websockets: str | None = None
+        """Why there are no WebSockets here; empty if there are, None before the first handshake, which decides."""
         self._sent = bytearray()
         self._received = bytearray()
         self._log_from = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compat_matrix.model import App
 
 _NO_ASYNC = {"async": "no async def views"}
@@ -14,28 +16,57 @@ _OF_DJANGO = {
     "lifespan": "Django's ASGI handler refuses lifespan",
     "streamed upload": "Django's ASGI handler collects the body before it calls the view",
     "early answer": "Django's ASGI handler collects the body before it calls the view",
+    "websocket": "Django has no WebSockets; Channels has",
 }
+_OF_FLASK = _OF_ASGI | {"websocket headers": "flask-sock answers the handshake, without headers of the application"}
+_NO_DENIAL = {"websocket denial": "a WebSocket is refused by a close, not by a response"}
 _NO_SLASH = {"trailing slash": "the router does not redirect to the path with a slash"}
-_OF_BOTTLE = _OF_ASGI | _NO_ASYNC | _NO_SLASH
-_OF_FALCON = _OF_ASGI | _NO_ASYNC | _NO_SLASH | {"sessions": "no sessions, and no signed cookies"}
+_OF_BOTTLE = _OF_ASGI | _NO_ASYNC | _NO_SLASH | {"websocket": "Bottle has no WebSockets"}
+_OF_PYRAMID = _OF_ASGI | _NO_ASYNC | {"websocket": "Pyramid has no WebSockets"}
+_OF_FALCON = (
+    _OF_ASGI
+    | _NO_ASYNC
+    | _NO_SLASH
+    | {
+        "websocket": "Falcon has WebSockets for ASGI only",
+        "sessions": "no sessions, and no signed cookies",
+    }
+)
 
 APPS: dict[str, App] = {
+    # Socket.IO is a library's, of which the one for Flask is in the matrix.
     app.name: app
+    if app.title == "Flask"
+    else replace(app, lacks={**app.lacks, "socket.io": "Socket.IO is Flask's here"})
     for app in (
-        App("flask", "Flask", "wsgi", "compat_matrix.apps.flask_app:app", ("flask", "asgiref"), _OF_ASGI),
+        App(
+            "flask",
+            "Flask",
+            "wsgi",
+            "compat_matrix.apps.flask_sock_app:app",
+            ("flask", "asgiref", "flask_sock", "flask_socketio"),
+            _OF_FLASK,
+        ),
         App(
             "flask-asgi",
             "Flask",
             "asgi",
             "compat_matrix.apps.flask_asgi_app:app",
-            ("flask", "asgiref"),
-            _OF_ASGI,
+            ("flask", "asgiref", "flask_sock", "flask_socketio"),
+            _OF_FLASK,
             same_as="flask",
         ),
-        App("django", "Django", "wsgi", "compat_matrix.apps.django_app.wsgi:application", ("django",), _OF_ASGI),
+        App(
+            "django",
+            "Django",
+            "wsgi",
+            "compat_matrix.apps.django_app.wsgi:application",
+            ("django",),
+            _OF_ASGI | {"websocket": _OF_DJANGO["websocket"]},
+        ),
         App("django-asgi", "Django", "asgi", "compat_matrix.apps.django_app.asgi:app", ("django",), _OF_DJANGO),
         App("bottle", "Bottle", "wsgi", "compat_matrix.apps.bottle_app:app", ("bottle",), _OF_BOTTLE),
-        App("pyramid", "Pyramid", "wsgi", "compat_matrix.apps.pyramid_app:app", ("pyramid",), _OF_ASGI | _NO_ASYNC),
+        App("pyramid", "Pyramid", "wsgi", "compat_matrix.apps.pyramid_app:app", ("pyramid",), _OF_PYRAMID),
         App("falcon", "Falcon", "wsgi", "compat_matrix.apps.falcon_app:app", ("falcon",), _OF_FALCON),
         App(
             "starlette",
@@ -44,7 +75,17 @@ APPS: dict[str, App] = {
             "compat_matrix.apps.starlette_app:app",
             ("starlette", "itsdangerous", "python_multipart"),
         ),
-        App("quart", "Quart", "asgi", "compat_matrix.apps.quart_app:app", ("quart",)),
+        App(
+            "quart",
+            "Quart",
+            "asgi",
+            "compat_matrix.apps.quart_app:app",
+            ("quart",),
+            {
+                "websocket code": "Quart cancels the view, and does not tell it the code",
+                "websocket failure": "Quart closes with 1000 when a view fails",
+            },
+        ),
         App(
             "fastapi",
             "FastAPI",
@@ -58,7 +99,7 @@ APPS: dict[str, App] = {
             "asgi",
             "compat_matrix.apps.litestar_app:app",
             ("litestar", "cryptography"),
-            {"trailing slash": "Litestar's router takes a path with and without it"},
+            {"trailing slash": "Litestar's router takes a path with and without it"} | _NO_DENIAL,
         ),
         App(
             "sanic",
@@ -70,6 +111,13 @@ APPS: dict[str, App] = {
                 "sessions": "Sanic has no sessions",
                 "trailing slash": "Sanic's router takes a path with and without it",
                 "mount": "Sanic routes by the full path and knows no root_path",
+                # sanic/server/websockets/connection.py; sanic/app.py, _websocket_handler()
+                "websocket close": "close() of Sanic's WebSocket on ASGI does nothing",
+                "websocket code": "Sanic does not tell a view the code",
+                "websocket failure": "Sanic logs what a view raises, and goes on as if it had returned",
+                "websocket denial": "Sanic accepts every WebSocket before it calls the view",
+                "websocket headers": "Sanic accepts without headers of the view's",
+                "websocket refusal": "Sanic accepts every WebSocket before it calls the view",
             },
         ),
         App(
@@ -83,6 +131,7 @@ APPS: dict[str, App] = {
                 "mount": "Falcon routes by the full path, root_path included",
                 "early answer": "Falcon takes the first message of the body before it calls a responder",
                 **_NO_SLASH,
+                **_NO_DENIAL,
             },
         ),
         App(
@@ -94,6 +143,7 @@ APPS: dict[str, App] = {
             {
                 "lifespan": "Channels' ProtocolTypeRouter refuses lifespan",
                 "early answer": "Channels collects the body before it calls a consumer",
+                **_NO_DENIAL,
             },
         ),
         App("pep3333", "PEP 3333", "wsgi", "compat_matrix.apps.pep3333_app:app", (), raw=True),

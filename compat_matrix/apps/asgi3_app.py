@@ -180,6 +180,68 @@ async def missing(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"not found"})
 
 
+# WebSockets
+
+
+async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+
+
+async def websocket_scope(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    about = {
+        "scheme": scope["scheme"],
+        "version": scope["http_version"],
+        "path": [scope["path"], scope["raw_path"].decode("ascii")],
+        "subprotocols": scope["subprotocols"],
+        "state": scope["state"].get("shared") is shared,
+    }
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json_module.dumps(about)})
+    await send({"type": "websocket.close"})
+
+
+async def websocket_messages(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say what receive() gives, and what send() does once the client has closed."""
+
+    def parts(message: dict[str, Any]) -> str:
+        return json_module.dumps({key: value for key, value in sorted(message.items()) if value is not None})
+
+    async with AsyncWire(port(scope)) as wire:
+        await wire.say(parts(await receive()))
+        await send({"type": "websocket.accept"})
+        message = await receive()
+        await wire.say(parts(message))
+        message = await receive()
+        await wire.say(parts(message))
+        try:
+            await send({"type": "websocket.send", "text": "in vain"})
+            await wire.say("nothing was raised")
+        except OSError:
+            await wire.say("OSError")
+
+
+async def websocket_fails(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    raise RuntimeError("straight from the callable")
+
+
+async def websocket_missing(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.close"})
+
+
+WEBSOCKETS = {
+    "/ws/echo": websocket_echo,
+    "/ws/scope": websocket_scope,
+    "/ws/messages": websocket_messages,
+    "/ws/fails": websocket_fails,
+}
+
 ENDPOINTS = {
     "/": index,
     "/json": as_json,
@@ -214,7 +276,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
         return
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if scope["type"] == "websocket":
+        await WEBSOCKETS.get(path, websocket_missing)(scope, receive, send)
+        return
     if not events or events[-1] != "http":
         events.append("http")
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
     await ENDPOINTS.get(path, missing)(scope, receive, send)

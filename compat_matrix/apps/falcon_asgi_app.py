@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
@@ -11,10 +12,11 @@ from typing import Any, NoReturn
 import aiofiles
 import falcon
 import falcon.asgi
-from falcon.asgi import Request, Response, SSEvent
+from falcon.asgi import Request, Response, SSEvent, WebSocket
+from falcon.media import BinaryBaseHandlerWS, TextBaseHandlerWS
 
 from compat_matrix.apps import async_bodies
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire
+from compat_matrix.apps.support import FILE, MESSAGE, STATIC, AsyncWire, Digest, Wire, for_ever
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -272,6 +274,82 @@ class Places:
         resp.media = {"before": before, "after": current.get()}
 
 
+class PlainText(TextBaseHandlerWS):
+    """Text messages are what they are; Falcon's own handler takes them for JSON."""
+
+    def deserialize(self, payload: str) -> object:
+        return payload
+
+
+class PlainBytes(BinaryBaseHandlerWS):
+    """Likewise; Falcon's own takes them for MessagePack."""
+
+    def deserialize(self, payload: bytes) -> object:
+        return payload
+
+
+class WebSockets:
+    async def on_websocket_echo(self, req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        while True:
+            message = await ws.receive_media()
+            if isinstance(message, str):
+                await ws.send_text(message)
+            elif isinstance(message, bytes):
+                await ws.send_data(message)
+
+    async def on_websocket_handshake(self, req: Request, ws: WebSocket) -> None:
+        chosen = "chat" if "chat" in ws.subprotocols else None
+        await ws.accept(chosen, {"X-Accepted": "yes"})
+        about = {
+            "scheme": req.scheme,
+            "mount": req.root_path,
+            "path": req.path,
+            "query": req.query_string,
+            "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in req.scope["headers"]],
+            "client": req.remote_addr,
+        }
+        await ws.send_text(json.dumps(about))
+
+    async def on_websocket_watch(self, req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        async with AsyncWire(req.get_param_as_int("wire", required=True)) as wire:
+            await wire.say("open")
+            try:
+                while True:
+                    await ws.receive_text()
+            except falcon.WebSocketDisconnected as gone:
+                await wire.say(f"closed {gone.code}")
+
+    async def on_websocket_refused(self, req: Request, ws: WebSocket) -> None:
+        raise falcon.HTTPForbidden
+
+    async def on_websocket_close(self, req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        await ws.receive_text()
+        await ws.close(4002, "enough")
+
+    async def on_websocket_returns(self, req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        await ws.receive_text()
+
+    async def on_websocket_fails(self, req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        await ws.receive_text()
+        raise RuntimeError("in the WebSocket")
+
+    async def on_websocket_endless(self, req: Request, ws: WebSocket) -> None:
+        await ws.accept()
+        async with AsyncWire(req.get_param_as_int("wire", required=True)) as wire:
+            await wire.say("called")
+            try:
+                for _ in for_ever():
+                    await ws.send_data(MESSAGE)
+                    await asyncio.sleep(0)  # a server whose send() never waits must still hear the client
+            finally:
+                await wire.say("finally")
+
+
 def create_app() -> falcon.asgi.App[Request, Response]:
     startup = Startup()
     app = falcon.asgi.App(middleware=[startup])
@@ -324,6 +402,12 @@ def create_app() -> falcon.asgi.App[Request, Response]:
     app.add_route("/background", places, suffix="background")
     app.add_route("/lifespan", places, suffix="lifespan")
     app.add_route("/context", places, suffix="context")
+
+    app.ws_options.media_handlers[falcon.WebSocketPayloadType.TEXT] = PlainText()
+    app.ws_options.media_handlers[falcon.WebSocketPayloadType.BINARY] = PlainBytes()
+    sockets = WebSockets()
+    for name in ("echo", "handshake", "watch", "refused", "close", "returns", "fails", "endless"):
+        app.add_route(f"/ws/{name}", sockets, suffix=name)
     return app
 
 

@@ -9,14 +9,24 @@ from contextvars import ContextVar
 from typing import Annotated, Any
 
 import anyio.lowlevel
-from fastapi import BackgroundTasks, FastAPI, Header, HTTPException, Request, Response
+from fastapi import (
+    BackgroundTasks,
+    FastAPI,
+    Header,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import UploadFile
 from starlette.middleware.sessions import SessionMiddleware
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
+from compat_matrix.apps.support import FILE, MESSAGE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -341,3 +351,89 @@ async def context(value: str) -> dict[str, str]:
     before = current.get()
     current.set(value)
     return {"before": before, "after": current.get()}
+
+
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+@app.websocket("/ws/echo")
+async def echo_messages(websocket: WebSocket) -> None:
+    await websocket.accept()
+    while (message := await websocket.receive())["type"] != "websocket.disconnect":
+        if (text := message.get("text")) is not None:
+            await websocket.send_text(text)
+        else:
+            await websocket.send_bytes(message["bytes"])
+
+
+@app.websocket("/ws/handshake")
+async def handshake(websocket: WebSocket) -> None:
+    chosen = "chat" if "chat" in websocket.scope["subprotocols"] else None
+    await websocket.accept(chosen, [(b"x-accepted", b"yes")])
+    mount = websocket.scope.get("root_path", "")
+    await websocket.send_json(
+        {
+            "scheme": websocket.url.scheme,
+            "mount": mount,
+            "path": websocket.scope["path"].removeprefix(mount),
+            "query": websocket.scope["query_string"].decode("latin-1"),
+            "headers": websocket.headers.items(),
+            "client": websocket.client.host if websocket.client else None,
+        }
+    )
+    await websocket.close()
+
+
+@app.websocket("/ws/watch")
+async def watch(websocket: WebSocket, wire: int) -> None:
+    await websocket.accept()
+    async with AsyncWire(wire) as line:
+        await line.say("open")
+        try:
+            while True:
+                await websocket.receive_text()
+        except WebSocketDisconnect as gone:
+            await line.say(f"closed {gone.code}")
+
+
+@app.websocket("/ws/refused")
+async def refused(websocket: WebSocket) -> None:
+    raise WebSocketException(1008, "no token")
+
+
+@app.websocket("/ws/denied")
+async def denied(websocket: WebSocket) -> None:
+    raise HTTPException(401, "log in", {"X-Denied": "yes"})
+
+
+@app.websocket("/ws/close")
+async def close(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+    raise WebSocketException(4002, "enough")
+
+
+@app.websocket("/ws/returns")
+async def returns(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+
+
+@app.websocket("/ws/fails")
+async def fails(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+    raise RuntimeError("in the WebSocket")
+
+
+@app.websocket("/ws/endless")
+async def endless_messages(websocket: WebSocket, wire: int) -> None:
+    await websocket.accept()
+    async with AsyncWire(wire) as line:
+        await line.say("called")
+        try:
+            for _ in for_ever():
+                await websocket.send_bytes(MESSAGE)
+                await anyio.lowlevel.checkpoint()  # a server whose send() never waits must still hear the client
+        finally:
+            await line.say("finally")

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bridge import WsgiToAsgi
-from compat_matrix.apps import flask_app
+from compat_matrix.apps import flask_sock_app
 
-app = WsgiToAsgi(flask_app.app)
+app = WsgiToAsgi(flask_sock_app.app)

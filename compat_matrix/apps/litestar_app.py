@@ -11,22 +11,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
-from litestar import Litestar, MediaType, Request, Response, get, post, route
+from litestar import Litestar, MediaType, Request, Response, WebSocket, get, post, route, websocket
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import Cookie, State, UploadFile
 from litestar.enums import HttpMethod
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, WebSocketDisconnect, WebSocketException
 from litestar.logging import LoggingConfig
 from litestar.middleware.session.client_side import CookieBackendConfig
 from litestar.response import File, Redirect, ServerSentEvent, ServerSentEventMessage, Stream
 from litestar.response.base import ASGIResponse
 from litestar.static_files import create_static_files_router
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
+from compat_matrix.apps.support import FILE, MESSAGE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
 HttpRequest = Request[Any, Any, State]
+Socket = WebSocket[Any, Any, State]
 
 
 @asynccontextmanager
@@ -355,6 +356,87 @@ async def context(value: str) -> dict[str, str]:
     return {"before": before, "after": current.get()}
 
 
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+@websocket("/ws/echo")
+async def echo_messages(socket: Socket) -> None:
+    await socket.accept()
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        if (text := message.get("text")) is not None:
+            await socket.send_text(text)
+        else:
+            await socket.send_bytes(message["bytes"] or b"")
+
+
+@websocket("/ws/handshake")
+async def handshake(socket: Socket) -> None:
+    chosen = "chat" if "chat" in socket.scope["subprotocols"] else None
+    await socket.accept(subprotocols=chosen, headers={"X-Accepted": "yes"})
+    mount = socket.scope.get("root_path", "")
+    await socket.send_json(
+        {
+            "scheme": socket.url.scheme,
+            "mount": mount,
+            "path": socket.scope["path"].removeprefix(mount),
+            "query": socket.scope["query_string"].decode("latin-1"),
+            "headers": list(socket.headers.items()),
+            "client": socket.client.host if socket.client else None,
+        }
+    )
+    await socket.close()
+
+
+@websocket("/ws/watch")
+async def watch(socket: Socket, wire: int) -> None:
+    await socket.accept()
+    async with AsyncWire(wire) as line:
+        await line.say("open")
+        try:
+            while True:
+                await socket.receive_text()
+        except WebSocketDisconnect as gone:
+            await line.say(f"closed {gone.code}")
+
+
+@websocket("/ws/refused")
+async def refused(socket: Socket) -> None:
+    raise WebSocketException(detail="no token", code=4401)
+
+
+@websocket("/ws/close")
+async def close(socket: Socket) -> None:
+    await socket.accept()
+    await socket.receive_text()
+    raise WebSocketException(detail="enough", code=4002)
+
+
+@websocket("/ws/returns")
+async def returns(socket: Socket) -> None:
+    await socket.accept()
+    await socket.receive_text()
+
+
+@websocket("/ws/fails")
+async def fails(socket: Socket) -> None:
+    await socket.accept()
+    await socket.receive_text()
+    raise RuntimeError("in the WebSocket")
+
+
+@websocket("/ws/endless")
+async def endless_messages(socket: Socket, wire: int) -> None:
+    await socket.accept()
+    async with AsyncWire(wire) as line:
+        await line.say("called")
+        try:
+            for _ in for_ever():
+                await socket.send_bytes(MESSAGE)
+                await anyio.lowlevel.checkpoint()  # a server whose send() never waits must still hear the client
+        finally:
+            await line.say("finally")
+
+
 app = Litestar(
     route_handlers=[
         index,
@@ -394,6 +476,14 @@ app = Litestar(
         background,
         started,
         context,
+        echo_messages,
+        handshake,
+        watch,
+        refused,
+        close,
+        returns,
+        fails,
+        endless_messages,
     ],
     lifespan=[lifespan],
     logging_config=LoggingConfig(log_exceptions="always"),

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import Any
 
-from quart import Quart, Response, abort, jsonify, redirect, request, send_file, session, url_for
+from quart import Quart, Response, abort, jsonify, redirect, request, send_file, session, url_for, websocket
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
+from compat_matrix.apps.support import FILE, MESSAGE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -339,3 +339,79 @@ async def context() -> dict[str, str]:
     before = current.get()
     current.set(request.args["value"])
     return {"before": before, "after": current.get()}
+
+
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+@app.websocket("/ws/echo")
+async def echo_messages() -> None:
+    await websocket.accept()
+    while True:
+        await websocket.send(await websocket.receive())
+
+
+@app.websocket("/ws/handshake")
+async def handshake() -> None:
+    chosen = "chat" if "chat" in websocket.requested_subprotocols else None
+    await websocket.accept({"X-Accepted": "yes"}, chosen)
+    await websocket.send_json(
+        {
+            "scheme": websocket.scheme,
+            "mount": websocket.root_path,
+            "path": websocket.path,
+            "query": websocket.scope["query_string"].decode("latin-1"),
+            "headers": [[name.lower(), value] for name, value in websocket.headers],
+            "client": websocket.remote_addr,
+        }
+    )
+
+
+@app.websocket("/ws/watch")
+async def watch() -> None:
+    async with AsyncWire(websocket.args["wire"]) as wire:
+        await websocket.accept()
+        await wire.say("open")
+        try:
+            while True:
+                await websocket.receive()
+        finally:  # Quart cancels it
+            await wire.say("closed")
+
+
+@app.websocket("/ws/refused")
+async def refused() -> None:
+    await websocket.close(1008)
+
+
+@app.websocket("/ws/denied")
+async def denied() -> Response:
+    return Response("log in", 401, {"X-Denied": "yes"}, mimetype="text/plain")
+
+
+@app.websocket("/ws/close")
+async def close() -> None:
+    await websocket.receive()
+    await websocket.close(4002, "enough")
+
+
+@app.websocket("/ws/returns")
+async def returns() -> None:
+    await websocket.receive()
+
+
+@app.websocket("/ws/fails")
+async def fails() -> None:
+    await websocket.receive()
+    raise RuntimeError("in the WebSocket")
+
+
+@app.websocket("/ws/endless")
+async def endless_messages() -> None:
+    async with AsyncWire(websocket.args["wire"]) as wire:
+        await wire.say("called")
+        try:
+            for _ in for_ever():
+                await websocket.send(MESSAGE)
+        finally:
+            await wire.say("finally")

@@ -1,17 +1,21 @@
 """The contract of endpoints in Sanic, as its users write it. Knows nothing of bridge."""
 
+# mypy: disable-error-code="untyped-decorator"
+# That of app.websocket() is.
+
 from __future__ import annotations
 
 import asyncio
 import os
 from contextvars import ContextVar
+from json import dumps
 from typing import Any
 from urllib.parse import unquote
 
-from sanic import HTTPResponse, Request, Sanic, response
+from sanic import HTTPResponse, Request, Sanic, Websocket, response
 from sanic.exceptions import SanicException
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, pattern
+from compat_matrix.apps.support import FILE, MESSAGE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -336,3 +340,62 @@ async def context(request: Request) -> HTTPResponse:
     before = current.get()
     current.set(request.args.get("value"))
     return response.json({"before": before, "after": current.get()})
+
+
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+@app.websocket("/ws/echo")
+async def echo_messages(request: Request, ws: Websocket) -> None:
+    while (message := await ws.recv()) is not None:
+        await ws.send(message)
+
+
+@app.websocket("/ws/handshake", subprotocols=["chat"])
+async def handshake(request: Request, ws: Websocket) -> None:
+    await ws.send(
+        dumps(
+            {
+                "scheme": request.scheme,
+                "mount": request.scope.get("root_path", ""),
+                "path": request.path,
+                "query": request.scope["query_string"].decode("latin-1"),
+                "headers": list(request.headers.items()),
+                "client": request.ip or None,
+            }
+        )
+    )
+
+
+@app.websocket("/ws/watch")
+async def watch(request: Request, ws: Websocket) -> None:
+    async with AsyncWire(request.args.get("wire")) as wire:
+        await wire.say("open")
+        try:
+            while await ws.recv() is not None:
+                pass
+        finally:
+            await wire.say("closed")
+
+
+@app.websocket("/ws/returns")
+async def returns(request: Request, ws: Websocket) -> None:
+    await ws.recv()
+
+
+@app.websocket("/ws/fails")
+async def fails(request: Request, ws: Websocket) -> None:
+    await ws.recv()
+    raise RuntimeError("in the WebSocket")
+
+
+@app.websocket("/ws/endless")
+async def endless_messages(request: Request, ws: Websocket) -> None:
+    async with AsyncWire(request.args.get("wire")) as wire:
+        await wire.say("called")
+        try:
+            for _ in for_ever():
+                await ws.send(MESSAGE)
+                await asyncio.sleep(0)  # a server whose send() never waits must still hear the client
+        finally:
+            await wire.say("finally")

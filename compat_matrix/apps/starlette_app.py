@@ -23,10 +23,11 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from compat_matrix.apps.support import FILE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
+from compat_matrix.apps.support import FILE, MESSAGE, STATIC, AsyncWire, Digest, Wire, for_ever, pattern
 
 current: ContextVar[str] = ContextVar("current", default="unset")
 
@@ -315,6 +316,84 @@ async def context(request: Request) -> Response:
     return JSONResponse({"before": before, "after": current.get()})
 
 
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+async def echo_messages(websocket: WebSocket) -> None:
+    await websocket.accept()
+    while (message := await websocket.receive())["type"] != "websocket.disconnect":
+        if (text := message.get("text")) is not None:
+            await websocket.send_text(text)
+        else:
+            await websocket.send_bytes(message["bytes"])
+
+
+async def handshake(websocket: WebSocket) -> None:
+    chosen = "chat" if "chat" in websocket.scope["subprotocols"] else None
+    await websocket.accept(chosen, [(b"x-accepted", b"yes")])
+    mount = websocket.scope.get("root_path", "")
+    await websocket.send_json(
+        {
+            "scheme": websocket.url.scheme,
+            "mount": mount,
+            "path": websocket.scope["path"].removeprefix(mount),
+            "query": websocket.scope["query_string"].decode("latin-1"),
+            "headers": websocket.headers.items(),
+            "client": websocket.client.host if websocket.client else None,
+        }
+    )
+    await websocket.close()
+
+
+async def watch(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async with AsyncWire(websocket.query_params["wire"]) as wire:
+        await wire.say("open")
+        try:
+            while True:
+                await websocket.receive_text()
+        except WebSocketDisconnect as gone:
+            await wire.say(f"closed {gone.code}")
+
+
+async def refused(websocket: WebSocket) -> None:
+    await websocket.close()
+
+
+async def denied(websocket: WebSocket) -> None:
+    response = PlainTextResponse("log in", 401, {"X-Denied": "yes"})
+    await websocket.send_denial_response(response)
+
+
+async def close(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+    await websocket.close(4002, "enough")
+
+
+async def returns(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+
+
+async def fails(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+    raise RuntimeError("in the WebSocket")
+
+
+async def endless_messages(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async with AsyncWire(websocket.query_params["wire"]) as wire:
+        await wire.say("called")
+        try:
+            for _ in for_ever():
+                await websocket.send_bytes(MESSAGE)
+                await anyio.lowlevel.checkpoint()  # a server whose send() never waits must still hear the client
+        finally:
+            await wire.say("finally")
+
+
 app = Starlette(
     routes=[
         Route("/", index),
@@ -354,6 +433,15 @@ app = Starlette(
         Route("/background", background),
         Route("/lifespan", started),
         Route("/context", context),
+        WebSocketRoute("/ws/echo", echo_messages),
+        WebSocketRoute("/ws/handshake", handshake),
+        WebSocketRoute("/ws/watch", watch),
+        WebSocketRoute("/ws/refused", refused),
+        WebSocketRoute("/ws/denied", denied),
+        WebSocketRoute("/ws/close", close),
+        WebSocketRoute("/ws/returns", returns),
+        WebSocketRoute("/ws/fails", fails),
+        WebSocketRoute("/ws/endless", endless_messages),
     ],
     middleware=[Middleware(SessionMiddleware, secret_key="of the matrix")],
     lifespan=lifespan,

@@ -16,6 +16,8 @@ import anyio.abc
 TIMEOUT: Final = 10.0  # seconds, for every wait for the check
 _FOR_EVER: Final = 20.0  # seconds
 PIECE: Final = 65_536  # bytes
+MESSAGE: Final = b"tick" * 256
+"""What is sent through a WebSocket without end."""
 
 _HERE = Path(__file__).parent
 STATIC: Final = _HERE / "static"

@@ -14,6 +14,11 @@ from compat_matrix.checks import (
     responses,
     streaming,
     validators,
+    websocket_ends,
+    websocket_messages,
+    websocket_opening,
+    websocket_raw,
+    websocket_socketio,
 )
 from compat_matrix.checks.registry import CHECKS, Failed
 
@@ -32,6 +37,11 @@ _MODULES = (
     concurrency,
     lifespan,
     http2,
+    websocket_opening,
+    websocket_messages,
+    websocket_ends,
+    websocket_socketio,
+    websocket_raw,
     raw,
     validators,
 )

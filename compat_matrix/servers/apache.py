@@ -32,6 +32,7 @@ MOD_WSGI = Recipe(
     installed_by="apache",
     raw_target="REQUEST_URI",
     ends_before_close=False,
+    hands_out_socket=False,
     exits_on=signal.SIGWINCH,  # "graceful stop"; SIGTERM cuts what runs
     # A response whose application has failed is left open until KeepAliveTimeout, 5 s; a daemon's gets the last chunk,
     # as if complete. Observed natively, too.

@@ -28,6 +28,12 @@ DAPHNE = Recipe(
     body_in_memory=True,
     # http_protocol.py, handle_reply: transport.write() without registerProducer().
     holds_back=False,
+    denies_websockets=False,
+    # ws_protocol.py, serverClose(): the reason is not taken from the message.
+    sends_close_reason=False,
+    says_why_it_closes=False,
+    # ws_protocol.py, handle_reply(): neither text nor bytes that are empty.
+    sends_empty_messages=False,
     # http_protocol.py, handle_exception: a second start message is sent, refused by daphne itself, and the connection
     # stays open; Server.application_checker, which called it, is never scheduled again.
     cuts_failed_response=False,

@@ -40,6 +40,7 @@ GRANIAN = Recipe(
     mount_option="--url-path-prefix",
     listens_late=True,
     messages_ahead=32,
+    says_why_it_closes=False,
 )
 
 GRANIAN_WSGI = Recipe(
@@ -53,6 +54,7 @@ GRANIAN_WSGI = Recipe(
     event_loop="none",
     listens_late=True,
     ends_before_close=False,
+    hands_out_socket=False,
     cuts_failed_response=False,
     # A process of multiprocessing ends by os._exit(), which Python 3.13 lets run atexit handlers before.
     exits_on=signal.SIGTERM if sys.version_info >= (3, 13) else None,

@@ -29,6 +29,8 @@ def _recipe(worker: str, event_loop: Literal["asyncio", "trio"], *also: str) -> 
         also=also,
         lazy_continue=False,
         one_date=False,
+        tells_close=False,
+        says_why_it_closes=False,
     )
 
 

@@ -174,6 +174,7 @@ TWISTED = Recipe(
     graceful_stop=False,
     chunked_input="unsaid",
     ends_before_close=False,
+    hands_out_socket=False,
     drops_underscores=False,
     joins_cookies=False,
     takes_absolute_form=False,

@@ -90,6 +90,24 @@ class Recipe:
     program: str | None = None
     """An executable of the system that must be there, too."""
 
+    hands_out_socket: bool = True
+    """A WebSocket can be had: a WSGI server lets applications have the connection, an ASGI server has them anyway."""
+
+    denies_websockets: bool = True
+    """What an application answers instead of accepting a WebSocket reaches the client, not only a 403."""
+
+    tells_close: bool = True
+    """The code with which a client closes a WebSocket reaches the application."""
+
+    sends_close_reason: bool = True
+    """The reason with which the application closes a WebSocket reaches the client."""
+
+    says_why_it_closes: bool = True
+    """A client that breaks RFC 6455 gets a close frame with the code for it, not only the end of the connection."""
+
+    sends_empty_messages: bool = True
+    """A message without content is sent through a WebSocket."""
+
     installed_by: str = "matrix"
     """The extra of pyproject.toml that installs the package."""
 

@@ -19,6 +19,7 @@ _PACKAGES = (
     *("uvicorn", "hypercorn", "daphne", "granian", "gunicorn", "waitress", "cheroot", "gevent", "eventlet", "twisted"),
     *("werkzeug", "uwsgi", "mod_wsgi", "flask", "django", "bottle", "pyramid", "falcon", "starlette", "fastapi"),
     *("quart", "sanic", "litestar", "channels", "a2wsgi", "asgiref", "anyio"),
+    *("flask-sock", "flask-socketio", "simple-websocket", "wsproto"),
 )
 
 

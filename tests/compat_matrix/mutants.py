@@ -14,13 +14,21 @@ from tests.compat_matrix import (
     mutants_requests,
     mutants_responses,
     mutants_uploads,
+    mutants_websockets,
 )
 from tests.compat_matrix.mutating import MUTANTS, Mutant
 
 __all__ = ["MUTANTS", "Mutant"]
 
 # Importing them registers them.
-_MODULES = (mutants_requests, mutants_uploads, mutants_responses, mutants_downloads, mutants_behaviour)
+_MODULES = (
+    mutants_requests,
+    mutants_uploads,
+    mutants_responses,
+    mutants_downloads,
+    mutants_behaviour,
+    mutants_websockets,
+)
 
 
 def __getattr__(name: str) -> Callable[[Any], Any]:

@@ -112,7 +112,11 @@ def closes_twice(application: WsgiApplication, environ: Environ, start_response:
 _one = threading.Lock()
 
 
-@wsgi("requests wait for each other", "concurrency.blocking")
+@wsgi(
+    "requests wait for each other",
+    wsgi="concurrency.blocking websocket.beside",
+    asgi="concurrency.blocking websocket.concurrent",
+)
 def one_by_one(application: WsgiApplication, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
     with _one:
         iterable = application(environ, start_response)

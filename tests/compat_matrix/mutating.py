@@ -119,10 +119,12 @@ def _ids(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _around_asgi(mutation: Callable[[AsgiApplication, Scope, Receive, Send], Awaitable[None]]) -> tuple[Wrap, Wrap]:
+def _around_asgi(
+    mutation: Callable[[AsgiApplication, Scope, Receive, Send], Awaitable[None]], kind: str = "http"
+) -> tuple[Wrap, Wrap]:
     def around(application: AsgiApplication) -> AsgiApplication:
         async def mutated(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http":
+            if scope["type"] == kind:
                 await mutation(application, scope, receive, send)
             else:
                 await application(scope, receive, send)
@@ -137,6 +139,24 @@ def _around_wsgi(mutation: Callable[[WsgiApplication, Environ, StartResponse], A
         lambda application: WsgiToAsgi(partial(mutation, application)),
         lambda application: partial(mutation, AsgiToWsgi(application)),
     )
+
+
+def _around_websocket(
+    mutation: Callable[[AsgiApplication, Scope, Receive, Send], Awaitable[None]],
+) -> tuple[Wrap, Wrap]:
+    return _around_asgi(mutation, "websocket")
+
+
+def _of_websocket_message(change: Callable[[Message], Message | None]) -> tuple[Wrap, Wrap]:
+    async def mutation(application: AsgiApplication, scope: Scope, receive: Receive, send: Send) -> None:
+        async def changed(message: Message) -> None:
+            changed = change(dict(message))
+            if changed is not None:
+                await send(changed)
+
+        await application(scope, receive, changed)
+
+    return _around_websocket(mutation)
 
 
 def _of_scope(change: Callable[[Scope], None]) -> tuple[Wrap, Wrap]:
@@ -211,6 +231,12 @@ asgi_start = Mutating(_of_start)
 
 asgi_send = Mutating(_of_send)
 """The function makes another ``send()`` of one."""
+
+websocket = Mutating(_around_websocket)
+"""The function serves a WebSocket by ``application(scope, receive, send)``."""
+
+websocket_message = Mutating(_of_websocket_message)
+"""The function makes another message of one that goes to the client of a WebSocket, or none."""
 
 wsgi = Mutating(_around_wsgi)
 """The function serves a request by ``application(environ, start_response)``."""

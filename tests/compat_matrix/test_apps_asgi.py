@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from compat_matrix import composition
 from compat_matrix.apps import APPS
-from compat_matrix.apps.support import FILE, pattern
+from compat_matrix.apps.support import FILE, MESSAGE, pattern
 from compat_matrix.cells import ROOT
 from compat_matrix.client import Response
 from compat_matrix.servers import RECIPES, start
 from compat_matrix.site import Site, head
+from compat_matrix.websocket_client import WebSocketClient
 
 PLACES = [
     ("starlette", "uvicorn-h11"),
@@ -441,3 +443,80 @@ def test_lifespan(site: Site) -> None:
 def test_context(site: Site) -> None:
     for value in ("one", "two"):
         assert data(site.get(f"/context?value={value}")) == {"before": "unset", "after": value}
+
+
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(site: Site, target: str, *header_lines: str) -> Iterator[WebSocketClient]:
+    with site.connect() as client:
+        yield WebSocketClient(client, target, *header_lines)
+
+
+def test_messages_are_sent_back(site: Site) -> None:
+    with opened(site, "/ws/echo") as websocket:
+        for message in ("caf\xe9", b"\x00\xff"):
+            websocket.say(message)
+            assert websocket.hear() == message
+
+
+def test_handshake(site: Site) -> None:
+    with opened(site, "/ws/handshake?a=%20", "Sec-WebSocket-Protocol: other, chat", "X-One: 1") as websocket:
+        seen = json.loads(websocket.hear())
+    headers = seen.pop("headers")
+    assert [value for name, value in headers if name == "x-one"] == ["1"]
+    assert seen == {"scheme": "ws", "mount": "", "path": "/ws/handshake", "query": "a=%20", "client": "127.0.0.1"}
+    if site.app.name != "sanic":  # it chooses from an empty list
+        assert websocket.response.all("sec-websocket-protocol") == ["chat"]
+    if "websocket headers" not in site.app.lacks:
+        assert websocket.response.all("x-accepted") == ["yes"]
+
+
+def test_watched_websocket(site: Site) -> None:
+    with site.wire() as wire, opened(site, f"/ws/watch?wire={wire.port}") as websocket:
+        assert wire.hear() == "open"
+        websocket.say("ignored")
+        websocket.close(4003)
+        code = 4003 if site.recipe.tells_close else 1006
+        assert wire.hear() == ("closed" if "websocket code" in site.app.lacks else f"closed {code}")
+
+
+def test_refused_websocket(site: Site) -> None:
+    lacking(site, "websocket refusal")
+    with opened(site, "/ws/refused") as websocket:
+        assert websocket.response.status == 403
+
+
+def test_denied_websocket(site: Site) -> None:
+    lacking(site, "websocket denial")
+    with opened(site, "/ws/denied") as websocket:
+        assert (websocket.response.status, websocket.response.all("x-denied")) == (401, ["yes"])
+        assert b"log in" in websocket.response.body
+
+
+def test_websocket_that_the_application_closes(site: Site) -> None:
+    lacking(site, "websocket close")
+    with opened(site, "/ws/close") as websocket:
+        websocket.say("please")
+        assert websocket.closed() == (4002, "enough")
+
+
+@pytest.mark.parametrize("target", ["/ws/returns", "/ws/fails"])
+def test_websocket_whose_view_ends(site: Site, target: str) -> None:
+    """How the server closes it then is its own."""
+    with opened(site, target) as websocket:
+        websocket.say("end")
+        with suppress(EOFError):
+            websocket.closed()
+
+
+def test_endless_messages(site: Site) -> None:
+    if site.recipe.name == "hypercorn-trio":
+        pytest.skip("Hypercorn's send() never says that the client has left, so nothing ends this view")
+    with site.wire() as wire:
+        with opened(site, f"/ws/endless?wire={wire.port}") as websocket:
+            assert wire.hear() == "called"
+            assert websocket.hear() == MESSAGE
+            websocket.raw.reset()
+        assert wire.hear() == "finally"

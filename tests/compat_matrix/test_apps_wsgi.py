@@ -46,13 +46,13 @@ TITLES = {
     "falcon": "Falcon",
 }
 LACKS = {
-    "flask": {"background", "lifespan"},
-    "flask-asgi": {"background", "lifespan"},
-    "django": {"background", "lifespan"},
-    "django-asgi": {"background", "lifespan", "streamed upload", "early answer"},
-    "bottle": {"background", "lifespan", "async", "trailing slash"},
-    "pyramid": {"background", "lifespan", "async"},
-    "falcon": {"background", "lifespan", "async", "trailing slash", "sessions"},
+    "flask": {"background", "lifespan", "websocket headers"},
+    "flask-asgi": {"background", "lifespan", "websocket headers"},
+    "django": {"background", "lifespan", "websocket", "socket.io"},
+    "django-asgi": {"background", "lifespan", "streamed upload", "early answer", "websocket", "socket.io"},
+    "bottle": {"background", "lifespan", "async", "trailing slash", "websocket", "socket.io"},
+    "pyramid": {"background", "lifespan", "async", "websocket", "socket.io"},
+    "falcon": {"background", "lifespan", "async", "trailing slash", "sessions", "websocket", "socket.io"},
 }
 TIMEOUT = 10.0  # seconds, for every wait
 

@@ -171,6 +171,13 @@ def test_features_of_checks_and_applications_are_those_of_the_contract() -> None
     assert (used | lacking) - {"short", "mount"} <= named
 
 
+def test_page_says_how_many_checks_are_about_websockets() -> None:
+    """Who reads it should not have to count."""
+    page = (Path(cells.ROOT) / "docs/compat-matrix.md").read_text(encoding="utf-8")
+
+    assert f"\n{sum(id.startswith('websocket.') for id in CHECKS)} of the {len(CHECKS)} checks, `websocket.*`" in page
+
+
 def test_facts_of_checks_are_those_of_recipes() -> None:
     """A misspelt fact would raise in the middle of a run."""
     for one in CHECKS.values():

@@ -38,6 +38,18 @@ app = ProtocolTypeRouter(
                 path("context", consumers.Context.as_asgi()),
                 re_path("", django),
             ]
-        )
+        ),
+        "websocket": URLRouter(
+            [
+                path("ws/echo", consumers.EchoMessages.as_asgi()),
+                path("ws/handshake", consumers.Handshake.as_asgi()),
+                path("ws/watch", consumers.Watch.as_asgi()),
+                path("ws/refused", consumers.Refused.as_asgi()),
+                path("ws/close", consumers.Close.as_asgi()),
+                path("ws/returns", consumers.Returns.as_asgi()),
+                path("ws/fails", consumers.Fails.as_asgi()),
+                path("ws/endless", consumers.EndlessMessages.as_asgi()),
+            ]
+        ),
     }
 )

@@ -10,11 +10,12 @@ import json
 from contextvars import ContextVar
 from typing import Any
 
-from channels.exceptions import StopConsumer
+from channels.exceptions import DenyConnection, StopConsumer
 from channels.generic.http import AsyncHttpConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 from django.http import QueryDict
 
-from compat_matrix.apps.support import AsyncWire, Digest, pattern
+from compat_matrix.apps.support import MESSAGE, AsyncWire, Digest, for_ever, pattern
 
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 BYTES = (b"content-type", b"application/octet-stream")
@@ -214,3 +215,85 @@ class Context(Consumer):
         before = current.get()
         current.set(self.query["value"])
         await self.send_json({"before": before, "after": current.get()})
+
+
+# -- WebSockets -----------------------------------------------------------------------------------------------
+
+
+class EchoMessages(AsyncWebsocketConsumer):
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.send(text_data=text_data, bytes_data=bytes_data)
+
+
+class Handshake(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        chosen = "chat" if "chat" in self.scope["subprotocols"] else None
+        await self.accept(chosen, [(b"x-accepted", b"yes")])
+        mount = self.scope.get("root_path", "")
+        client = self.scope.get("client")
+        about = {
+            "scheme": self.scope.get("scheme"),
+            "mount": mount,
+            "path": self.scope["path"].removeprefix(mount),
+            "query": self.scope["query_string"].decode("latin-1"),
+            "headers": [[one.decode("latin-1") for one in header] for header in self.scope["headers"]],
+            "client": client[0] if client else None,
+        }
+        await self.send(json.dumps(about))
+        await self.close()
+
+
+class Wired(AsyncWebsocketConsumer):
+    """Has a line to the check for as long as it lives."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with AsyncWire(QueryDict(scope["query_string"])["wire"]) as self.wire:
+            await super().__call__(scope, receive, send)
+
+
+class Watch(Wired):
+    async def connect(self) -> None:
+        await self.accept()
+        await self.wire.say("open")
+
+    async def disconnect(self, code: int) -> None:
+        await self.wire.say(f"closed {code}")
+
+
+class Refused(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        raise DenyConnection
+
+
+class Close(AsyncWebsocketConsumer):
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.close(4002, "enough")
+
+
+class Returns(AsyncWebsocketConsumer):
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        raise StopConsumer
+
+
+class Fails(AsyncWebsocketConsumer):
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        raise RuntimeError("in the WebSocket")
+
+
+class EndlessMessages(Wired):
+    async def connect(self) -> None:
+        await self.accept()
+        await self.wire.say("called")
+        self.sender = asyncio.create_task(self.send_for_ever())
+
+    async def send_for_ever(self) -> None:
+        try:
+            for _ in for_ever():
+                await self.send(bytes_data=MESSAGE)
+                await asyncio.sleep(0)  # a server whose send() never waits must still hear the client
+        except OSError:
+            pass  # the client is gone; disconnect() is told
+
+    async def disconnect(self, code: int) -> None:
+        self.sender.cancel()
+        await self.wire.say("finally")
