@@ -227,7 +227,10 @@ def test_cell_can_be_linked_to(browser: Browser, small: Path) -> None:
         address = tab.run("location.hash")
         assert address == "#bridge/django/uvicorn-h11"
         tab.press("Escape")
-        assert tab.run("new Promise((resolve) => setTimeout(() => resolve(location.hash)))") == ""
+        tab.run(
+            "new Promise((resolve) => {"
+            "const look = () => (location.hash ? requestAnimationFrame(look) : resolve()); look() })"
+        )
         tab.run(f"location.hash = {json.dumps(address)}; new Promise(requestAnimationFrame)")
         assert "django on uvicorn-h11" in detail(tab)
 
