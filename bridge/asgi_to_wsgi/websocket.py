@@ -210,7 +210,7 @@ class WebSocket:
             agreed = f"{deflate.name}; {deflate.accept(self._handshake.deflate)}".rstrip("; ")
         head = switching_protocols(self._handshake, message, agreed)
         frames = Frames(SERVER, [] if deflate is None else [deflate])
-        self._wire = wire = Wire(self.connection)
+        self._wire = wire = Wire(self.connection, self._crossing.loop)
         wire.put(head)
         # Before anything is awaited: an accept that is cancelled there cannot be taken back.
         self._phase = Phase.OPEN

@@ -67,6 +67,7 @@ class Listener:
             self._inbox.over(ABNORMAL, "")  # unless it has ended in order
             # Now, and not when the application has returned: the client waits for it.
             self._wire.end()
+            self._wire.read_no_more()
             self.ended.set()
 
     async def _hear(self) -> None:

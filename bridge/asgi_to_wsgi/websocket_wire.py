@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from bridge.asgi_to_wsgi.websocket_readable import Readable
+
 if TYPE_CHECKING:
+    import asyncio
+
     from bridge.asgi_to_wsgi.takeover import Connection
 
 # Bytes that are handed to the socket at once; more would only be copied in vain.
@@ -23,12 +27,15 @@ class Wire:
     take over one that speaks TLS already. A socket that does not block says what it waits for, also with TLS.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """Take the connection over."""
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Take the connection over, for *loop* if that is asyncio's."""
         self._connection = connection
         self._socket: Any = connection.take()
         self._timeout: float | None = self._socket.gettimeout()
         self._socket.setblocking(False)  # eventlet's with TLS takes settimeout(0) for no time to wait
+        # TLS may have to be read in order to be written, and may hold back what has been read: it is asked each time.
+        self._readable = None if loop is None or hasattr(self._socket, "pending") else Readable(loop)
+        self._emptied = False  # the last read has taken all that was there
         self._early = connection.read_early()
         self._out = bytearray()  # to be written: what a cancelled write has left, before anything else
         self._is_back = False
@@ -45,15 +52,30 @@ class Wire:
             early, self._early = self._early[:size], self._early[size:]
             return early
         while True:
+            if self._emptied:
+                self._emptied = False
+                await self._wait_readable()
             try:
                 data: bytes = self._socket.recv(size)
             except (BlockingIOError, ssl.SSLWantReadError):
-                await anyio.wait_readable(self._descriptor())
+                await self._wait_readable()
             except ssl.SSLWantWriteError:
                 await anyio.wait_writable(self._descriptor())
             else:
                 self.alive = True
+                self._emptied = self._readable is not None and 0 < len(data) < size
                 return data
+
+    async def _wait_readable(self) -> None:
+        if self._readable is None:
+            await anyio.wait_readable(self._descriptor())
+        else:
+            await self._readable.wait(self._descriptor())
+
+    def read_no_more(self) -> None:
+        """Let the loop forget that this was read. Event loop; nobody reads."""
+        if self._readable is not None:
+            self._readable.end()
 
     def put(self, data: bytes) -> None:
         """Add to what the next flush() writes. After a flush() only, or it grows without end."""

@@ -18,9 +18,10 @@ from bridge.asgi_to_wsgi import exchange, left_overs, websocket, websocket_liste
 from bridge.asgi_to_wsgi.hosts import Beside
 from bridge.asgi_to_wsgi.takeover import Connection
 from bridge.asgi_to_wsgi.websocket_opening import open_websocket
+from bridge.asgi_to_wsgi.websocket_readable import Readable
 from bridge.asgi_to_wsgi.websocket_wire import Wire
 from bridge.errors import ApplicationError, ClientDisconnected, ServerError
-from tests.asgi import TIMEOUT, Message, Receive, Scope, Send, wait
+from tests.asgi import ASYNCIO, TIMEOUT, Message, Receive, Scope, Send, wait
 from tests.asgi_to_wsgi.kinds import Kind, kinds
 from tests.asgi_to_wsgi.websocket_applications import ACCEPT, Noted, Open, on_each_family, on_request_loop, serving
 from tests.asgi_to_wsgi.websocket_server import CLOSE, TEXT, frame, handing_out
@@ -360,7 +361,7 @@ class _ClosedInBetween:
 
 async def test_socket_that_is_closed_before_the_wait_is_lost() -> None:
     """An OSError like that of any lost connection, and not the ValueError of the event loop."""
-    wire = Wire(Connection(_ClosedInBetween, bytes))
+    wire = Wire(Connection(_ClosedInBetween, bytes), None)
     wire.put(b"x")
     for step in (wire.read(1), wire.flush()):
         with pytest.raises(OSError, match="closed"):
@@ -371,9 +372,27 @@ def test_socket_is_given_back_once() -> None:
     """The server may use it in its own way from then on."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        wire = Wire(Connection(lambda: ours, bytes))
+        wire = Wire(Connection(lambda: ours, bytes), None)
         wire.give_back()
         assert (ours.gettimeout(), theirs.recv(1)) == (None, b"")
         ours.settimeout(5.0)
         wire.give_back()
         assert ours.gettimeout() == 5.0
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO, indirect=True)
+async def test_loop_does_not_turn_for_what_nobody_reads() -> None:
+    """A client that sends on while its messages are not taken must not keep the loop awake."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        readable = Readable(loop)
+        theirs.send(b"x")
+        await asyncio.wait_for(readable.wait(ours.fileno()), TIMEOUT)
+        for _ in range(3):  # turns of the loop with something to be read
+            await asyncio.sleep(0)
+        assert not loop.remove_reader(ours.fileno())
+        await asyncio.wait_for(readable.wait(ours.fileno()), TIMEOUT)  # and yet it is found
+        readable.end()
+        assert not loop.remove_reader(ours.fileno())
