@@ -16,6 +16,9 @@ if TYPE_CHECKING:
         ServerError,
     )
     from bridge.loop_thread import run_async
+    from bridge.streams.server_sent_event import ServerSentEvent
+    from bridge.streams.stream import stream
+    from bridge.streams.wait import wait
     from bridge.wsgi_to_asgi.adapter import Stats, WsgiToAsgi
     from bridge.wsgi_to_asgi.websocket import WebSocket, websocket
     from bridge.wsgi_to_asgi.workers import WorkerThreads
@@ -33,21 +36,27 @@ __all__ = [
     "NoEventLoop",
     "NoWebSocket",
     "ServerError",
+    "ServerSentEvent",
     "Stats",
     "WebSocket",
     "WorkerThreads",
     "WsgiToAsgi",
     "run_async",
+    "stream",
+    "wait",
     "websocket",
 ]
 
 _HOMES = {
     "AsgiToWsgi": "bridge.asgi_to_wsgi.adapter",
+    "ServerSentEvent": "bridge.streams.server_sent_event",
     "Stats": "bridge.wsgi_to_asgi.adapter",
     "WebSocket": "bridge.wsgi_to_asgi.websocket",
     "WorkerThreads": "bridge.wsgi_to_asgi.workers",
     "WsgiToAsgi": "bridge.wsgi_to_asgi.adapter",
     "run_async": "bridge.loop_thread",
+    "stream": "bridge.streams.stream",
+    "wait": "bridge.streams.wait",
     "websocket": "bridge.wsgi_to_asgi.websocket",
 }
 

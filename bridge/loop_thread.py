@@ -140,9 +140,10 @@ class Mailbox:
 
     async def finish(self, task: Task) -> None:
         mine = cast("asyncio.Task[None]", task)
-        mine.cancel()
-        # wait() and not await: a cancellation of the caller must not be taken for that of the task.
-        await asyncio.wait([mine])
+        if not mine.done():
+            mine.cancel()
+            # wait() and not await: a cancellation of the caller must not be taken for that of the task.
+            await asyncio.wait([mine])
         if not mine.cancelled():
             mine.exception()  # looked at, since nobody else will; what it means the task has said itself
 
@@ -361,9 +362,10 @@ class Counter:
 
 class _Here(threading.local):
     crossing: Crossing | None = None
+    exchange: Any = None
 
 
-# Which crossing leads back from this worker thread; set by bridge.wsgi_to_asgi.workers for each exchange.
+# Which crossing leads back from this worker thread, and the exchange that it runs; set by bridge.wsgi_to_asgi.workers.
 here = _Here()
 
 

@@ -20,6 +20,7 @@ EXCEPTIONS = [thing for thing in vars(errors).values() if isinstance(thing, type
 
 # EXAMPLES.md, 1: the files of a crossing. Loops and threads of the direction ASGI -> WSGI have several.
 CROSSINGS = {"exchange.py", "loop_thread.py", "workers.py", "loops.py"} | {
+    "crew.py",
     "gate.py",
     "green.py",
     "left_overs.py",

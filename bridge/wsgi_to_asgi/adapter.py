@@ -18,6 +18,7 @@ from bridge.errors import (
     ServerError,
 )
 from bridge.loop_thread import Counter, cross_with_anyio, mailbox_here, run_in_thread
+from bridge.wsgi_to_asgi.early_hints import EarlyHints, can_hint
 from bridge.wsgi_to_asgi.environ import build_environ
 from bridge.wsgi_to_asgi.exchange import Exchange, set_length
 from bridge.wsgi_to_asgi.request_body import RequestBody, collect, longer_than_declared
@@ -64,6 +65,8 @@ class Stats:
     """Exchanges whose client left, or that the server cancelled, before the response was complete."""
     rejected: int
     """Requests that the bridge answered without the application: 400, 413, 503."""
+    streams: int = 0
+    """Exchanges that are under way and hold no thread; see :func:`bridge.stream`."""
     websockets: int = 0
     """WebSockets that the application has now; each has a thread beside ``threads``."""
 
@@ -138,6 +141,7 @@ class WsgiToAsgi:
             failed=self._failed.value,
             disconnected=self._disconnected.value,
             rejected=self._rejected.value,
+            streams=workers.parked,
             websockets=self._websockets.count,
         )
 
@@ -171,6 +175,9 @@ class WsgiToAsgi:
             if self._max_pending is not None and self._workers.full(self._max_pending):
                 raise self._overload()
             exchange = Exchange(self, self.app, environ, copy_context(), crossing, receive, self._response_buffer)
+            extensions = scope.get("extensions")
+            if extensions and can_hint(environ, extensions):
+                environ["wsgi.early_hints"] = exchange.hints = EarlyHints(exchange)
             if _has_no_body(environ):
                 environ["wsgi.input"] = BytesIO()
             elif not await self._take_body(exchange, environ, receive):

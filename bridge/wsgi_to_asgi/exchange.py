@@ -6,10 +6,14 @@ import logging
 from asyncio import CancelledError
 from concurrent.futures import CancelledError as CallCancelled
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+from wsgiref.util import FileWrapper
 
 from bridge.errors import ApplicationError, BodyTooLarge, ClientDisconnected
 from bridge.loop_thread import LoopClosed
+from bridge.wsgi_to_asgi.file_response import take_file
+from bridge.wsgi_to_asgi.order import Phase
+from bridge.wsgi_to_asgi.parking import Parking
 from bridge.wsgi_to_asgi.response import Response, what
 from bridge.wsgi_to_asgi.spool import spool
 
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
     from typing import IO
 
     from bridge.loop_thread import Crossing, Signal, Task, Waiter
-    from bridge.protocols import Environ, Receive, Send, WsgiApplication
+    from bridge.protocols import Environ, Receive, Scope, Send, WsgiApplication
+    from bridge.streams.crossed import Crossed
+    from bridge.wsgi_to_asgi.crew import Threads
+    from bridge.wsgi_to_asgi.early_hints import EarlyHints
     from bridge.wsgi_to_asgi.request_body import RequestBody
 
 _logger = logging.getLogger("bridge")
@@ -38,6 +45,9 @@ _PIECE: Final = 1 << 18
 class Exchange(Response):
     """One call of the application and everything that crosses for it."""
 
+    # Whether it can go on without a thread while a stream has nothing to give.
+    _can_park = True
+
     __slots__ = (
         "_application",
         "_body",
@@ -49,6 +59,7 @@ class Exchange(Response):
         "_errors",
         "_leaving",
         "_listener",
+        "_parking",
         "_receive",
         "_receive_error",
         "_spool_memory",
@@ -56,6 +67,7 @@ class Exchange(Response):
         "_waiter",
         "async_tasks",
         "disconnected",
+        "hints",
         "owner",
         "refused",
         "watchers",
@@ -83,6 +95,7 @@ class Exchange(Response):
 
         # Worker thread writes.
         self._spooled: IO[bytes] | None = None
+        self._parking: Parking | None = None  # once the application has a stream
         self._done = False  # the iterable is closed, the worker thread has left
         self._errors: list[BaseException] | None = None  # at most one; pop() decides which side reports it
         self.async_tasks: list[asyncio.Task[Any]] = []  # asgiref writes
@@ -95,6 +108,7 @@ class Exchange(Response):
         self._detached = False  # the coroutine has left
         self._receive_error: BaseException | None = None
         self.disconnected = False
+        self.hints: EarlyHints | None = None  # where the server takes them; set before the exchange is run
 
         # The thread of a shutdown writes.
         self.watchers: tuple[Signal, ...] = ()
@@ -145,6 +159,8 @@ class Exchange(Response):
                         break
                 elif self._released and not self._leaving and (count or ended or not head_sent):
                     if not head_sent:
+                        if self.hints is not None:
+                            await self._send_hints(send)  # those from before the response
                         head_sent = True
                         head = self._head
                         if head is not None:
@@ -160,6 +176,9 @@ class Exchange(Response):
                     if ended:
                         # From here on receive() says http.disconnect because the response is complete.
                         self._leaving = True
+                        if self._file is not None:
+                            await self._file.send(send)
+                            continue
                     if len(body) > _PIECE:
                         body = await self._send_pieces(send, body)
                     if body or ended:
@@ -174,6 +193,8 @@ class Exchange(Response):
                     # It streams: from now on a client that leaves should be noticed. A response that
                     # is complete at the first look never gets here.
                     self._listen_to_stream()
+                elif self.hints is not None and self._gone is None and await self._send_hints(send):
+                    continue
                 self._waiter = self.crossing.waiter()
                 await self._waiter
                 self._waiter = None
@@ -199,10 +220,14 @@ class Exchange(Response):
         self.disconnected = isinstance(error, OSError) or not isinstance(error, Exception)
         self._detached = True
         self.abort("the server ended the exchange: it cancelled it, or its send() failed")
+        if self._file is not None:
+            self._file.close()
         if self._done:
             self._report_error()
         if isinstance(error, GeneratorExit):
-            return  # the coroutine was thrown away with its loop: there is nothing left to wait on
+            # The coroutine was thrown away with its loop: there is nothing left to wait on.
+            self.forsake("the server's event loop was closed during the exchange")
+            return
         self._cancel_calls()
         if self._listener is not None:
             await self.crossing.finish(self._listener)
@@ -230,13 +255,32 @@ class Exchange(Response):
                 return b""
         return body[start:]
 
+    async def _send_hints(self, send: Send) -> bool:
+        message = self.hints.take() if self.hints is not None else None
+        if message is None:
+            return False
+        await send(message)
+        return True
+
     def _cancel_calls(self) -> None:
         self.crossing.cancel_calls(self.async_tasks)
+        self._cancel_streams()
+
+    def _cancel_streams(self) -> None:
+        parking = self._parking
+        if parking is not None:
+            parking.cancel()
 
     def _make_room(self) -> None:
         self._blocked = False
         if self._room is not None:
             self._room.wake()
+        parking = self._parking
+        if parking is not None:
+            if self.is_behind():
+                self._blocked = True  # for the next that send() takes: a parked exchange does not announce itself again
+            else:
+                parking.look()
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -269,7 +313,18 @@ class Exchange(Response):
 
     def _lose(self, reason: str) -> None:
         self.abort(reason)
+        self._cancel_streams()
         self._wake()
+
+    def news(self, stream: Crossed) -> None:
+        """Let a parked exchange go on if it waits for *stream*, which has given a chunk or has ended."""
+        parking = self._parking
+        if parking is not None:
+            parking.news(stream)
+
+    def watch_client(self) -> None:
+        """Notice from now on when the client leaves, though nothing may have been sent yet."""
+        self._listen_to_stream()
 
     # -- any thread -------------------------------------------------------------------------------------------
 
@@ -283,30 +338,98 @@ class Exchange(Response):
         if self._room is not None:
             self._room.wake()
 
+    def is_told_to_stop(self) -> bool:
+        """Whether abort() was called."""
+        return self._gone is not None
+
+    def forsake(self, reason: str) -> None:
+        """Be abort(), for an event loop that may have come to its end: what was to be done there is not waited for."""
+        self.abort(reason)
+        parking = self._parking
+        if parking is not None:
+            parking.forsake()
+
     def cancel_calls(self) -> None:
         """Cancel the asynchronous code that the application waits for. Any thread but the loop's."""
         try:
             self.crossing.post(self._cancel_calls)
-        except LoopClosed:
-            pass  # it went with the loop
+        except LoopClosed:  # what ran there went with it
+            self.forsake("the server's event loop was closed during the exchange")
 
     # -- worker thread ----------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Call the application, iterate, close; all in the exchange's context."""
-        if self._gone is not None:
-            return
+    def run(self) -> bool:
+        """Call the application, iterate, close; all in the exchange's context.
+
+        Returns:
+            Whether that is done. If not, park() is to be called, and this again when the exchange can go on.
+        """
+        parking = self._parking
+        if parking is None and self._gone is not None:
+            return True
+        done = True
         try:
             try:
-                self._context.run(self._run)
+                done = self._context.run(self._run if parking is None else self._go_on)
             finally:
-                if self._spooled is not None:
-                    self._spooled.close()
+                if done and (self._parking is not None or self._spooled is not None):
+                    self._put_away()
         except BaseException as error:
             self._fail(error)
+        return done
+
+    def _put_away(self) -> None:
+        parking = self._parking
+        if parking is not None:
+            parking.close()
+            self._parking = None  # the two hold each other
+        if self._spooled is not None:
+            self._spooled.close()
+
+    def park(self, threads: Threads) -> None:
+        """Leave the thread; *threads* resumes it when there is something to do. After run() has returned False."""
+        parking = cast("Parking", self._parking)
+        self._blocked = True
+        parking.park(threads)
+        # Nothing is written from here on: another thread may have it already.
+        if self._gone is not None:  # who said so could not resume it before, and may have been this thread
+            self.cancel_calls()
+
+    def join(self, stream: Crossed) -> None:
+        """Take *stream* for a part of this exchange."""
+        if self._parking is None:
+            self._parking = Parking(self, allowed=self._can_park)
+        self._parking.streams.append(stream)
+
+    def offer(self, stream: Crossed, mark: int) -> bool:
+        """Let *stream* give an empty chunk, at which the exchange leaves its thread until there is one after *mark*."""
+        return self._parking is not None and self._parking.offer(stream, mark)
+
+    def hold(self) -> None:
+        """Let others go on in the place of this exchange, whose thread has to wait for a stream."""
+        if self._parking is not None:
+            self._parking.hold()
+
+    def answer_nothing(self) -> None:
+        """Let the response be 204 if it has no body; what the application has iterated itself does not count."""
+        if self._parking is not None and self._phase is Phase.HELD:
+            self._parking.nothing = True
+
+    def can_hint(self) -> bool:
+        """Whether early hints would still come before the response."""
+        if self._gone is not None:
+            raise ClientDisconnected(self._gone)
+        return not self._released
+
+    def hint(self) -> None:
+        """Let the loop look at the early hints."""
+        if not self._post_pending:
+            self._post()
 
     def finish(self) -> None:
         """Tell the loop that the worker thread has left."""
+        if self.hints is not None:
+            self.hints.end()
         if self._body is not None:
             self._body.abort(ClientDisconnected("wsgi.input was read after the exchange had ended"))
         self._done = True
@@ -330,19 +453,67 @@ class Exchange(Response):
         except IndexError:  # the other side was first
             return None
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
         if self._spool_memory is not None and not self._spool_body(self._spool_memory):
-            return
+            return True
         iterable: Any = self._application(self._environ, self._start_response)
+        if type(iterable) in _WHOLE:
+            self._put_whole(iterable)
+            return True  # neither has a close()
+        if type(iterable) is FileWrapper and self._hand_over(iterable):
+            return True
+        return self._iterate(iterable, None)
+
+    def _hand_over(self, wrapper: FileWrapper) -> bool:
+        """Leave a file to the server, if nothing else of the body has left; return False if it has to be iterated."""
+        if self._phase is not Phase.HELD or self._bodiless:
+            return False
+        scope: Scope = self._environ.get("asgi.scope") or {}
+        file = take_file(wrapper, self._length, scope.get("extensions") or {})
+        if file is None:
+            return False
         try:
-            if type(iterable) in _WHOLE:
-                self._put_whole(iterable)
-                return  # neither has a close()
-            for chunk in _iterate(iterable):
-                if self._put(chunk):
+            # Before the server gets it. With Granian send() returns before the file is opened, so that an application
+            # that removes its file here would have sent a 404; this way, what it does here is seen.
+            _close(wrapper)
+        finally:
+            self._put_file(file)
+        return True
+
+    def _go_on(self) -> bool:
+        return self._iterate(*cast("Parking", self._parking).rest)
+
+    def _iterate(self, iterable: Any, iterator: Iterator[bytes] | None) -> bool:
+        """Iterate to the end and close, and return True; or False, where the exchange is to be parked."""
+        try:
+            if iterator is None:
+                iterator = _begin(iterable)
+            elif self._gone is not None:
+                raise ClientDisconnected(self._gone)
+            for chunk in iterator:
+                parking = self._parking
+                if parking is None:
+                    if self._put(chunk):
+                        break
+                    continue
+                parking.leaves = parking.allowed
+                stop = self._put(chunk)
+                parking.leaves = False
+                if stop:
                     break
+                if parking.is_due(chunk):
+                    if not self._ended and not self._bodiless:
+                        parking.rest = iterable, iterator
+                        return False
+                    if not chunk:
+                        break  # no more of the body can leave, so nobody waits for the stream
+            parking = self._parking
+            if parking is not None and parking.nothing:
+                self._make_204()
             self._end()
         except BaseException:
+            if self._gone is not None and self._parking is not None:
+                self._parking.close()  # what runs on the loop has ended when the application is told
             try:
                 _close(iterable)
             except Exception:
@@ -350,6 +521,12 @@ class Exchange(Response):
                 _logger.exception("close() of a WSGI application's iterable failed, after another error")
             raise
         _close(iterable)
+        return True
+
+    def _wait_for_room(self) -> None:
+        parking = self._parking
+        if parking is None or not parking.leaves:
+            super()._wait_for_room()
 
     def _fail(self, error: BaseException) -> None:
         if self._gone is not None and isinstance(error, _TOLD_TO_STOP):
@@ -398,7 +575,7 @@ async def _watch(receive: Receive) -> bool:
     return True
 
 
-def _iterate(iterable: Iterable[bytes]) -> Iterator[bytes]:
+def _begin(iterable: Iterable[bytes]) -> Iterator[bytes]:
     try:
         return iter(iterable)
     except TypeError:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bridge.loop_thread import Crossing
     from bridge.protocols import ExcInfo
+    from bridge.wsgi_to_asgi.file_response import FileResponse
 
 _logger = logging.getLogger("bridge")
 
@@ -40,6 +41,7 @@ class Response:
         "_chunks",
         "_delivered",
         "_ended",
+        "_file",
         "_gone",
         "_head",
         "_length",
@@ -67,6 +69,7 @@ class Response:
         self._chunks: list[bytes] = []  # worker thread appends; the loop takes from the front
         self._released = False  # the headers may leave; set before the first chunk is in
         self._ended = False  # set after the last chunk is in
+        self._file: FileResponse | None = None  # the body, in place of chunks; set before _ended
         self._blocked = False  # set by the worker thread before it waits, cleared by the loop before it wakes it
         self._room: Signal | None = None
 
@@ -166,6 +169,16 @@ class Response:
                 break
         self._end()
 
+    def _put_file(self, file: FileResponse) -> None:
+        """Let the server send the whole body, or if it cannot any more, send it in chunks."""
+        if not file.can_leave():
+            for chunk in file.chunks():
+                self._put(chunk)
+            self._end()
+            return
+        self._file = file
+        self._complete()
+
     def _length_is_free(self) -> bool:
         """Whether a response to HEAD may say how long the body is that it leaves out."""
         return self._head is not None and has_body(self._head["status"])
@@ -190,6 +203,15 @@ class Response:
         self._ended = True
         if not self._post_pending:
             self._post()
+
+    def _make_204(self) -> None:
+        """Let a 200 that has no body say so, unless it has begun to leave. Source: RFC 9110, 15.3.5 and 8.6."""
+        head = self._head
+        if self._phase is _HELD and head is not None and head["status"] == 200:
+            headers = [pair for pair in head["headers"] if pair[0] not in (b"content-length", b"content-type")]
+            self._head = {"type": "http.response.start", "status": 204, "headers": headers}
+            self._length = None
+            self._bodiless = True
 
     def _overrun(self, size: int) -> bool:
         # PEP 3333, "Handling the Content-Length Header": never more than declared, and stop iterating.
@@ -221,13 +243,17 @@ class Response:
     def _out_of_order(self, did: order.Signal) -> ApplicationError:
         return ApplicationError(f"the application broke PEP 3333: {WRONG[self._phase, did]}")
 
+    def is_behind(self) -> bool:
+        """Whether the client has to take something before there can be more."""
+        return self._produced - self._delivered > self._limit
+
     def _wait_for_room(self) -> None:
         if self._room is None:
             self._room = Signal()
         while self._gone is None:
             # Announced before the look: what the loop delivers after the look finds the announcement.
             self._blocked = True
-            if self._produced - self._delivered <= self._limit:
+            if not self.is_behind():
                 return
             # Waiting here is the backpressure: without it a slow client fills memory at the speed
             # of a fast application.

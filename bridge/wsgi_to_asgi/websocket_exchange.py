@@ -34,6 +34,9 @@ class WebSocketExchange(Exchange):
     While it is not taken this is an exchange like any other: the application answers a GET request.
     """
 
+    # Its thread is one for WebSockets, of which each has one as long as it lives.
+    _can_park = False
+
     __slots__ = ("_erred", "_key", "_link", "_scope", "_sending", "_side", "_wsgi")
 
     def __init__(
@@ -214,6 +217,7 @@ class WebSocketExchange(Exchange):
         self.disconnected = self.disconnected or not self._link.taken
         # Not this class's: an application that has a socket reads there what came before, and the close.
         super().abort(why)
+        self._cancel_streams()
         self._wake()
 
     def _give_client_up(self, why: str) -> None:

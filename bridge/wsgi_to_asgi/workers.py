@@ -1,4 +1,4 @@
-"""The worker threads. Knows that an exchange can be run and finished, and nothing of what it does."""
+"""The worker threads: their limit, their end. Knows nothing of what an exchange does."""
 
 from __future__ import annotations
 
@@ -7,134 +7,18 @@ import os
 import threading
 import time
 import weakref
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from bridge.errors import ConfigurationError
 from bridge.loop_thread import Signal, here, reset_mailboxes
+from bridge.wsgi_to_asgi.crew import Crew
 
 if TYPE_CHECKING:
-    import asyncio
-    from typing import Any
-
-    from bridge.loop_thread import Crossing
+    from bridge.wsgi_to_asgi.crew import Job
 
 # How long the interpreter's exit waits for exchanges that still run, in seconds. What they read and write
 # fails by then; this is for a view in the middle of its work.
 EXIT_TIMEOUT: Final = 30.0
-
-
-class Job(Protocol):
-    """What a worker thread does: one exchange."""
-
-    @property
-    def owner(self) -> object:
-        """The adapter whose shutdown ends the exchange."""
-        ...
-
-    @property
-    def crossing(self) -> Crossing:
-        """The way back to the loop that the exchange came from."""
-        ...
-
-    @property
-    def async_tasks(self) -> list[asyncio.Task[Any]]:
-        """Where asgiref keeps the tasks of this exchange's async views."""
-        ...
-
-    def run(self) -> None:
-        """Do all the work. Never raises."""
-        ...
-
-    def finish(self) -> None:
-        """Tell the loop that it is done; called when this thread no longer counts as busy."""
-        ...
-
-    def abort(self, reason: str) -> None:
-        """Make its next read and write fail. Any thread."""
-        ...
-
-    def cancel_calls(self) -> None:
-        """Cancel the asynchronous code that it waits for. Any thread but the loop's."""
-        ...
-
-    watchers: tuple[Signal, ...]
-    """What finish() wakes."""
-
-
-class _Crew:
-    """The threads that serve one queue until they are dismissed. Refers to nothing that refers to it."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.queue: SimpleQueue[Job | None] = SimpleQueue()
-        # Queued or running. A set, because its add, discard and len are atomic where += on an int is not.
-        self.jobs: set[Job] = set()
-        # Those of them that are queued. Whoever removes a job from it, worker thread or withdraw(), has it.
-        self.waiting: set[Job] = set()
-        self.threads: list[threading.Thread] = []  # under the lock of WorkerThreads
-
-    def hire(self) -> None:
-        """Start one thread more. Raises RuntimeError where the system has none left."""
-        thread = threading.Thread(
-            target=_work,
-            args=(self.queue, self.waiting, self.jobs),
-            name=f"bridge-worker-{len(self.threads)}",
-            daemon=True,
-        )
-        thread.start()
-        self.threads.append(thread)
-
-    def dismiss(self) -> None:
-        """Let each thread end when the jobs queued so far are done. Does not wait."""
-        for _ in self.threads:
-            self.queue.put(None)
-
-    def jobs_of(self, owner: object) -> list[Job]:
-        # copy() first: it is atomic, and other threads discard while this one iterates.
-        return [job for job in self.jobs.copy() if job.owner is owner]
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the threads to end, *timeout* seconds at most; return whether they did."""
-        deadline = time.monotonic() + timeout
-        for thread in self.threads:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self.threads)
-
-
-def _work(queue: SimpleQueue[Job | None], waiting: set[Job], jobs: set[Job]) -> None:
-    # Imported in the first worker thread: it costs more than importing all of bridge, and asynchronous
-    # views need it before they know it (Flask imports it inside the view's wrapper).
-    from asgiref.sync import SyncToAsync
-
-    asgiref_thread = SyncToAsync.threadlocal
-    # asgiref takes the loop only together with the process it belongs to; threads do not survive a fork.
-    asgiref_thread.main_event_loop_pid = os.getpid()
-    crossing: Crossing | None = None
-    while True:
-        job = queue.get()
-        if job is None:
-            return
-        try:
-            waiting.remove(job)
-        except KeyError:  # withdrawn
-            del job
-            continue
-        if job.crossing is not crossing:
-            here.crossing = crossing = job.crossing
-            asgiref_thread.main_event_loop = crossing.loop
-        # asgiref adds the tasks of async views here, so that a cancelled exchange can cancel them.
-        asgiref_thread.task_context = job.async_tasks
-        try:
-            job.run()
-        finally:
-            # Discarded before the loop hears of the end: whoever knows that this exchange is over must
-            # find the thread free, or a limit of one would refuse every second request.
-            jobs.discard(job)
-            job.finish()
-        # Otherwise an idle thread keeps the last exchange, and so its application, from being collected.
-        del job
 
 
 class WorkerThreads:
@@ -209,6 +93,11 @@ class WorkerThreads:
         return min(len(self._crew.jobs), len(self._crew.threads))
 
     @property
+    def parked(self) -> int:
+        """How many exchanges are under way and have no thread."""
+        return len(self._crew.parked)
+
+    @property
     def threads(self) -> int:
         """How many threads there are now."""
         return len(self._crew.threads)
@@ -216,7 +105,8 @@ class WorkerThreads:
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Wait until the exchanges queued and running are done and their threads have ended. Blocks.
 
-        The set can be used again: the next exchange starts new threads.
+        The set can be used again: the next exchange starts new threads, and so does one of those that hold none now
+        (:func:`bridge.stream`) when it goes on.
 
         Args:
             timeout: seconds to wait at most.
@@ -252,9 +142,9 @@ class WorkerThreads:
 
     def _wait(self, jobs: list[Job], ended: Signal, timeout: float) -> list[Job]:
         deadline = time.monotonic() + timeout
-        running = self._crew.jobs
+        crew = self._crew
         while True:
-            left = [job for job in jobs if job in running]
+            left = [job for job in jobs if crew.has(job)]
             remaining = deadline - time.monotonic()
             if not left or remaining <= 0:
                 return left
@@ -264,21 +154,20 @@ class WorkerThreads:
         """Return the exchanges of one adapter that are queued or run. Does not block."""
         return self._crew.jobs_of(owner)
 
-    def abort(self, reason: str) -> None:
-        """Make the next read and write of every exchange fail. Does not wait."""
-        for job in self._crew.jobs.copy():
-            job.abort(reason)
+    def forsake(self, reason: str) -> None:
+        """Make the next read and write of every exchange fail; none waits for its event loop. Does not wait."""
+        self._crew.forsake(reason)
 
-    def _replace_crew(self) -> _Crew:
+    def _replace_crew(self) -> Crew:
         with self._lock:
             crew = self._crew
             self._collected.detach()
-            self._crew = self._new_crew()
-            crew.dismiss()
+            self._crew = self._new_crew(crew.parked)
+            crew.replace(self._crew)
         return crew
 
-    def _new_crew(self) -> _Crew:
-        crew = _Crew(self.size)
+    def _new_crew(self, parked: set[Job] | None = None) -> Crew:
+        crew = Crew(self.size, self._lock, parked)
         self._collected = weakref.finalize(self, crew.dismiss)
         self._collected.atexit = False  # _at_exit() waits for the threads as well
         return crew
@@ -287,6 +176,7 @@ class WorkerThreads:
         """Forget all threads, in a forked child: none came along, and the parent's lock may be held for ever."""
         self._lock = threading.Lock()
         self._collected.detach()
+        self._crew.inherit()
         self._crew = self._new_crew()
 
 
@@ -295,7 +185,8 @@ _all: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
 
 def _after_fork() -> None:
     reset_mailboxes()
-    here.crossing = None  # if the thread that forked was a worker thread: its loop did not come along
+    # If the thread that forked was a worker thread: its loop did not come along, and its exchange is the parent's.
+    here.crossing = here.exchange = None
     for workers in list(_all):
         workers.start_afresh()
 
@@ -304,7 +195,7 @@ def _at_exit() -> None:
     deadline = time.monotonic() + EXIT_TIMEOUT
     for workers in list(_all):
         # At once, and not when the time is over: no loop is left to take what they write.
-        workers.abort("the process ends")
+        workers.forsake("the process ends")
     for workers in list(_all):
         workers.close(max(0.0, deadline - time.monotonic()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import threading
@@ -14,6 +15,8 @@ import anyio.lowlevel
 import pytest
 
 from bridge import WorkerThreads, WsgiToAsgi
+from bridge.loop_thread import Mailbox, Signal
+from bridge.wsgi_to_asgi.crew import Threads
 from tests.asgi import (
     TIMEOUT,
     Environ,
@@ -261,3 +264,133 @@ def test_adapter_makes_no_thread_before_its_first_exchange() -> None:
     adapter = WsgiToAsgi(ok)
 
     assert (adapter.stats().threads, bridge_threads()) == (0, [])
+
+
+# -- exchanges that go on without a thread ----------------------------------------------------------------------
+
+
+class Parked:
+    """A job that is done when it has run twice; between the two it has no thread. The second time waits for go."""
+
+    watchers: tuple[Signal, ...] = ()
+
+    def __init__(self, crossing: Mailbox, go: threading.Event) -> None:
+        self.owner: object = None
+        self.crossing = crossing
+        self.async_tasks: list[asyncio.Task[Any]] = []
+        self.threads: Threads | None = None
+        self.parked = threading.Event()
+        self.running = threading.Event()
+        self.finished = threading.Event()
+        self._go = go
+
+    def run(self) -> bool:
+        if self.threads is None:
+            return False
+        self.running.set()
+        wait(self._go)
+        return True
+
+    def park(self, threads: Threads) -> None:
+        self.threads = threads
+        self.parked.set()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self.threads is not None
+        self.threads.resume(self)
+
+    def finish(self) -> None:
+        self.finished.set()
+
+    def abort(self, reason: str) -> None:
+        raise NotImplementedError
+
+    forsake = abort
+
+    def cancel_calls(self) -> None:
+        raise NotImplementedError
+
+
+def park(workers: WorkerThreads, count: int) -> tuple[list[Parked], threading.Event]:
+    """Submit *count* jobs and wait until they have no thread; return them, and what lets them end."""
+    go = threading.Event()
+    loop = asyncio.new_event_loop()
+    jobs = [Parked(Mailbox(loop), go) for _ in range(count)]
+    loop.close()
+    for job in jobs:
+        assert workers.submit(job)
+    for job in jobs:
+        wait(job.parked)
+    return jobs, go
+
+
+def test_half_of_the_threads_go_on_with_what_was_parked() -> None:
+    """An event for many leaves the other half to new exchanges; the next in line follows whoever is done."""
+    workers = WorkerThreads(4)
+    jobs, go = park(workers, 6)
+    for job in jobs:
+        job.resume()
+    for job in jobs[:2]:
+        wait(job.running)
+
+    assert [job.running.is_set() for job in jobs] == [True] * 2 + [False] * 4
+    assert (workers.busy, workers.parked) == (2, 4)
+    others, _ = park(workers, 2)  # they get threads
+    go.set()
+    for job in jobs:
+        wait(job.finished)
+
+    assert (workers.parked, workers.threads) == (2, 4)
+    assert all(other.threads is not None for other in others)
+
+
+def test_what_stands_in_line_is_done_before_the_threads_end() -> None:
+    """close() waits for what is queued; what has nothing to do is left as it is."""
+    workers = WorkerThreads(1)
+    jobs, go = park(workers, 4)
+    for job in jobs[:3]:
+        job.resume()
+    wait(jobs[0].running)
+    assert not workers.close(0)
+    go.set()
+    for job in jobs[:3]:
+        wait(job.finished)
+
+    assert (workers.parked, workers.threads, jobs[3].running.is_set()) == (1, 0, False)
+    jobs[3].resume()
+    wait(jobs[3].finished)
+    assert workers.threads == 1
+
+
+def test_exchange_that_goes_on_when_its_threads_were_collected_gets_one() -> None:
+    """Which ends after it."""
+    workers = WorkerThreads(2)
+    jobs, go = park(workers, 3)
+    threads = bridge_threads()
+    del workers
+    gc.collect()
+    assert join(threads) == []
+
+    go.set()
+    for job in jobs:
+        job.resume()
+    for job in jobs:
+        wait(job.finished)
+
+    assert join(bridge_threads()) == []
+
+
+def test_exchange_that_was_parked_is_not_withdrawn() -> None:
+    """It was begun, so that it is to be closed: its place in the queue is not given back."""
+    workers = WorkerThreads(1)
+    (job,), go = park(workers, 1)
+    busy = Parked(job.crossing, go)
+    busy.threads = job.threads  # so that it stays in its thread
+    workers.submit(busy)
+    wait(busy.running)
+    job.resume()
+
+    assert (workers.pending, workers.withdraw(job)) == (1, False)
+    go.set()
+    wait(job.finished)
