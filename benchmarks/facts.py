@@ -18,6 +18,7 @@ PACKAGES = (
     "a2wsgi",
     "anyio",
     "asgiref",
+    "Django",
     "fastapi",
     "Flask",
     "flask-sock",

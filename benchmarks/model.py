@@ -81,8 +81,8 @@ class Scenario:
         subjects: the contestants that the scenario is about; the chart sets them off.
         references: ratio columns, possibly none.
         targets: what is judged, possibly nothing.
-        further: names of the figures that a sample has beside the first, in the same unit. They are
-            shown, and neither divided by a reference nor judged.
+        further: names of the figures that a sample has beside the first, in the same unit unless the name
+            says another one ("KiB a stream"). They are shown, and neither divided by a reference nor judged.
         higher_is_better: decides the best of a reference, and the order of rows.
         seconds: default length of one sample; ``--seconds`` overrides it.
         rounds: from the rounds asked for to the rounds this scenario runs.

@@ -8,6 +8,7 @@ from benchmarks.in_process import scenarios as in_process
 from benchmarks.loopback import scenarios as loopback
 from benchmarks.memory import scenarios as memory
 from benchmarks.model import Scenario
+from benchmarks.streams import scenarios as streams
 from benchmarks.websocket import scenarios as websocket
 
 SCENARIOS: dict[str, Scenario] = {
@@ -17,6 +18,7 @@ SCENARIOS: dict[str, Scenario] = {
         *asgi_in_process.SCENARIOS,
         *loopback.SCENARIOS,
         *websocket.SCENARIOS,
+        *streams.SCENARIOS,
         *memory.SCENARIOS,
         *import_time.SCENARIOS,
     )

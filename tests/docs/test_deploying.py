@@ -96,6 +96,8 @@ def documented(program: str, ready: str) -> Recipe:
         http2=False,
         lifespan=True,
         event_loop="asyncio",
+        # A worker of Uvicorn's says that its startup is complete before it listens, and nothing after.
+        listens_late=words[0] == "uvicorn",
     )
 
 

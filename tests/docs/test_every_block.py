@@ -8,8 +8,12 @@ import pytest
 from tests.docs.pages import blocks
 from tests.docs.programs import pages, run
 
-# Pages whose blocks are programs of their own, with the test that runs each of them.
-ELSEWHERE = {"frameworks.md": "test_frameworks.py", "migrating.md": "test_migrating.py"}
+# Pages whose blocks are programs of their own, or need what is not installed, with the test that runs each of them.
+ELSEWHERE = {
+    "events.md": "test_events.py",
+    "frameworks.md": "test_frameworks.py",
+    "migrating.md": "test_migrating.py",
+}
 WITH_BLOCKS = [page for page in pages() if blocks(page.name)]
 
 

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.asgi import TIMEOUT, Message, on_asyncio
+from tests.asgi import TIMEOUT, FakeServer, Message, on_asyncio
 from tests.docs.programs import run
 
 
@@ -65,6 +65,48 @@ async def test_mounted_applications_know_their_prefix(names: dict[str, Any]) -> 
     response = await get(names["site"], "/shop/")
 
     assert (response.status_code, response.headers["content-type"]) == (404, "text/html; charset=utf-8")  # Flask's
+
+
+@on_asyncio
+@of("wsgi-on-asgi.md")
+async def test_early_hints_of_a_view(names: dict[str, Any]) -> None:
+    """wsgi-on-asgi.md: the hint leaves before the page, on a server that takes it."""
+    scope = {**_scope("http", "/styled"), "extensions": {"http.response.early_hint": {}}}
+    server = FakeServer()
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message["type"] != "http.response.early_hint":
+            await server.send(message)
+
+    with anyio.fail_after(TIMEOUT):
+        await names["app"](scope, server.receive, send)
+
+    assert sent[0] == {"type": "http.response.early_hint", "links": [b"</style.css>; rel=preload; as=style"]}
+    assert server.body == b"a page that takes a while"
+
+
+@on_asyncio
+@of("wsgi-on-asgi.md")
+async def test_files_in_chunks(names: dict[str, Any]) -> None:
+    """wsgi-on-asgi.md: the application is not told of what the server could send by itself; the rest stays."""
+    scopes: list[Any] = []
+
+    async def application(scope: Any, receive: object, send: object) -> None:
+        scopes.append(scope)
+
+    names["app"] = application
+    extensions: dict[str, Any] = {
+        "http.response.pathsend": {},
+        "http.response.zerocopysend": {},
+        "http.response.early_hint": {},
+    }
+    await names["in_chunks"]({**_scope("http", "/"), "extensions": extensions}, None, None)
+    await names["in_chunks"]({"type": "lifespan"}, None, None)
+
+    assert scopes[0]["extensions"] == {"http.response.early_hint": {}}
+    assert (len(extensions), scopes[1]) == (3, {"type": "lifespan"})
 
 
 @of("streaming.md")

@@ -10,7 +10,7 @@ from tests.docs.pages import DOCS
 ROOT = DOCS.parent
 _SECTION = re.compile(r"^Tests in `(?P<folder>[^`]+)`\.$(?P<rows>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| (?P<rule>.+) \| .+ \| (?P<clause>.+) \| (?P<test>.+) \|$", re.MULTILINE)
-_STANDARDS = re.compile(r"(PEP|ASGI), \S|RFC \d+, \d|CVE-\d")
+_STANDARDS = re.compile(r"(PEP|ASGI), \S|(RFC \d+|HTML), \d|CVE-\d")
 
 
 def rows() -> list[tuple[str, str, str, str]]:
