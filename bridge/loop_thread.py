@@ -114,6 +114,9 @@ class Mailbox:
             except RuntimeError:
                 self.reset()
                 raise LoopClosed from None
+        elif self.loop.is_closed():  # with a wake-up on its way that nobody takes any more
+            self.reset()
+            raise LoopClosed
 
     def reset(self) -> None:
         """Forget letters and wake-up: nobody is there to take them, after a fork or when the loop was closed."""
@@ -189,16 +192,20 @@ def reset_mailboxes() -> None:
 class AnyioCrossing:
     """The crossing of one exchange on any loop that anyio knows and that is not asyncio's."""
 
-    __slots__ = ("_calls", "_tasks", "_token")
+    __slots__ = ("_calls", "_tasks", "_thread", "_token")
 
     loop = None
 
     def __init__(self, token: EventLoopToken, tasks: TaskGroup) -> None:
         self._token = token
         self._tasks = tasks
+        self._thread = threading.get_ident()
         self._calls: set[CancelScope] = set()  # event loop: what run_async() waits for
 
     def post(self, letter: Callable[[], object]) -> None:
+        if threading.get_ident() == self._thread:  # an async view's, inside run_async()
+            letter()
+            return
         from anyio.from_thread import run_sync
 
         try:

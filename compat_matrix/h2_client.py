@@ -24,6 +24,8 @@ class Response:
     body: bytes = b""
     ended: bool = False
     reset: bool = False
+    hints: list[tuple[str, str]] = field(default_factory=list)
+    """Headers of the 103 responses that came before it."""
 
     def json(self) -> Any:
         """Return what the body says."""
@@ -104,6 +106,20 @@ class H2Client:
             self._receive()
         return response
 
+    def read_hints(self, stream: int) -> list[tuple[str, str]]:
+        """Return the headers of a 103 response once it is there, or nothing once the final response is.
+
+        Raises:
+            EOFError: the connection ended, or the stream was reset, before that.
+            TimeoutError: nothing more came.
+        """
+        response = self._responses[stream]
+        while not response.hints and not response.status:
+            if response.reset:
+                raise EOFError(f"stream {stream} was reset after {response}")
+            self._receive()
+        return response.hints
+
     def read_until(self, stream: int, end: bytes) -> Response:
         """Return what has arrived of a response once its body ends with *end*.
 
@@ -132,6 +148,10 @@ class H2Client:
             response = self._responses[event.stream_id]
             response.status = int(dict(fields)[":status"])
             response.headers = fields
+        elif isinstance(event, h2.events.InformationalResponseReceived):
+            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+            if (":status", "103") in fields:
+                self._responses[event.stream_id].hints += [(name, value) for name, value in fields if name[0] != ":"]
         elif isinstance(event, h2.events.DataReceived):
             self._responses[event.stream_id].body += event.data
             self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

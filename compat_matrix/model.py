@@ -41,6 +41,9 @@ class App:
     raw: bool = False
     """Without a framework: it has the raw endpoints (apps/README.md), and of the contract's only a few."""
 
+    only: str | None = None
+    """The one feature of the contract that it is there for: no other check is asked of it."""
+
     same_as: str | None = None
     """The application whose native run is the standard for this one; None for its own."""
 
@@ -117,6 +120,8 @@ class Check:
             return "asked of the applications without a framework"
         if app.raw and not self.raw:
             return "needs the contract's endpoints"
+        if app.only is not None and app.only not in self.needs:
+            return f"{app.name} has the endpoints of {app.only!r} alone"
         for feature in self.needs:
             if feature in app.lacks:
                 return app.lacks[feature]

@@ -13,7 +13,7 @@ from compat_matrix.servers import RECIPES, Recipe
 # Where an application is at home, by its interface: servers that lose and add the least.
 HOMES = {"wsgi": "gunicorn-gthread", "asgi": "uvicorn-h11"}
 
-QUICK_APPS = ("flask", "django", "django-asgi", "flask-asgi")
+QUICK_APPS = ("flask", "django", "django-asgi", "flask-asgi", "flask-streams")
 QUICK_SERVERS = ("uvicorn-h11", "hypercorn-asyncio", "gunicorn-gthread", "waitress")
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import anyio
 import pytest
 
-from bridge.loop_thread import Counter, LoopClosed, Mailbox, Signal, mailbox_here, run_in_thread
+from bridge.loop_thread import (
+    Counter,
+    Crossing,
+    LoopClosed,
+    Mailbox,
+    Signal,
+    cross_with_anyio,
+    mailbox_here,
+    run_in_thread,
+)
 from tests.asgi import TIMEOUT, happened, on_asyncio, on_trio, wait
 
 
@@ -143,6 +152,30 @@ async def test_loop_has_one_mailbox() -> None:
 async def test_trio_has_no_mailbox() -> None:
     """The mailbox is asyncio's fast path."""
     assert mailbox_here() is None
+
+
+@on_trio
+async def test_letter_of_the_loops_own_thread_is_called() -> None:
+    """An async view of trio that run_async() awaits has the application's callables in its hands."""
+    called: list[int] = []
+
+    async def post(crossing: Crossing) -> None:
+        crossing.post(lambda: called.append(threading.get_ident()))
+
+    await cross_with_anyio(post)
+
+    assert called == [threading.get_ident()]
+
+
+def test_letter_to_a_closed_loop_with_a_wake_up_under_way_is_refused() -> None:
+    """Nobody takes the wake-up any more, so nobody would take the letter."""
+    loop = asyncio.new_event_loop()
+    mailbox = Mailbox(loop)
+    mailbox.post(lambda: None)
+    loop.close()
+
+    with pytest.raises(LoopClosed):
+        mailbox.post(lambda: None)
 
 
 def test_thread_without_a_loop_has_no_mailbox() -> None:

@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from bridge.errors import ApplicationError, ClientDisconnected
 from bridge.loop_thread import LoopClosed, Signal, here
+from bridge.streams.callers import passes_on
 from bridge.streams.feed import feed
 
 if TYPE_CHECKING:
@@ -133,14 +134,14 @@ class Crossed:
                 raise StopIteration
             # Not for another thread, of the application's own: it is not that which the exchange would leave.
             if here.exchange is self._holder:
-                if self._holder.offer(self, mark):
+                if passes_on(self) and self._holder.offer(self, mark):
                     return b""
                 self._holder.hold()
             if not self._held:
                 self._held = True
                 _logger.debug(
-                    "A stream holds its thread while it gives nothing: what is between it and WsgiToAsgi, middleware "
-                    "or a framework, waits for a chunk that is not empty, or iterates it in a thread of its own."
+                    "A stream holds its thread while it gives nothing: what is between it and WsgiToAsgi waits for a "
+                    "chunk that is not empty, iterates it in a thread of its own, or is code that is not known here."
                 )
             self._wait()
 
@@ -150,6 +151,8 @@ class Crossed:
         self._starved = True
         if not self.ready:
             self._news.wait()
+            if self.ended:
+                self._news.wake()  # for close(), which may wait in another thread: the end is told once
 
     def _take(self) -> bytes:
         chunk = self._chunks.pop(0)
@@ -197,6 +200,11 @@ class Crossed:
     def ready(self) -> bool:
         """Whether the next chunk, or the end, is there."""
         return bool(self._chunks) or self.ended
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended by an error that nobody was told of yet."""
+        return self._error is not None
 
     def has_news(self, mark: int) -> bool:
         """Whether there has been a chunk since *mark*, or the end.

@@ -71,6 +71,10 @@ class Job(Protocol):
         """Cancel the asynchronous code that it waits for. Any thread but the loop's."""
         ...
 
+    def is_told_to_stop(self) -> bool:
+        """Whether nobody waits for its response any more. Any thread."""
+        ...
+
     watchers: tuple[Signal, ...]
     """What finish() wakes."""
 
@@ -84,7 +88,7 @@ class Crew:
         parked: the exchanges that have no thread, if another crew had them before.
     """
 
-    def __init__(self, size: int, lock: threading.Lock, parked: set[Job] | None = None) -> None:
+    def __init__(self, size: int, lock: threading.RLock, parked: set[Job] | None = None) -> None:
         self.size = size
         self._lock = lock
         self.queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -103,6 +107,8 @@ class Crew:
         self.resumed: set[Job] = set()
         self._share = max(1, size // 2)
         self._in_line: deque[Job] = deque()  # under the lock
+        self._ending: deque[Job] = deque()  # those whose client has left; under the lock
+        self._ends_next = False
         self._dismissed = False
         self._successor: Crew | None = None  # set once, under the lock
         self._inherited = False  # of the last crew
@@ -134,7 +140,7 @@ class Crew:
     def inherit(self) -> None:
         """Do nothing from now on, in a forked child: no thread came along, and the lock may be held for ever."""
         self._inherited = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self.parked:
             _inherited.append(self)
             # At the exit they are collected after all, and then must not wait for a loop that did not come along.
@@ -159,20 +165,37 @@ class Crew:
             return
         with self._lock:
             crew = self._last()
-            if len(crew.resumed) >= crew._share:
-                crew._in_line.append(job)
-            else:
+            if crew._has_place():
                 crew._queue_again(job)
+            elif job.is_told_to_stop():
+                crew._ending.append(job)
+            else:
+                crew._in_line.append(job)
 
     def leave(self, job: Job) -> None:
-        """Let the next in line take the place of *job*, if that was resumed. Its worker thread."""
+        """Let those in line have the place of *job*, if that was resumed, and what others leave. Its worker thread."""
         if self._last()._inherited:
             return
         with self._lock:
-            if job in self.resumed:
-                self.resumed.discard(job)
-                if self._in_line:
-                    self._queue_again(self._in_line.popleft())
+            crew: Crew | None = self
+            while crew is not None and job not in crew.resumed:
+                crew = crew._successor  # it has parked before a crew was replaced, and been resumed after that
+            if crew is not None:
+                crew.resumed.discard(job)
+            last = self._last()
+            for one in {self, crew or self, last}:
+                one._let_in()
+
+    def _has_place(self) -> bool:
+        # A place that stays free for a new request is enough, where no more threads are asked for than there are.
+        return len(self.resumed) < self._share or len(self.jobs) < self.size - 1
+
+    def _let_in(self) -> None:
+        """Queue those in line for whom there is a place. Under the lock."""
+        while (self._in_line or self._ending) and self._has_place():
+            # In turn: a thousand clients that leave at once must not stop the streams of those that stay.
+            self._ends_next = bool(self._ending) and (not self._in_line or not self._ends_next)
+            self._queue_again((self._ending if self._ends_next else self._in_line).popleft())
 
     def _last(self) -> Crew:
         crew = self

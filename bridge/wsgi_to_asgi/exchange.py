@@ -287,6 +287,14 @@ class Exchange(Response):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _drop_body(self) -> None:
+        # An exchange without a thread reads nothing, and what lies unread hides that the client has left. Not before
+        # the response has begun, if the client waits for "100 Continue".
+        body = self._body
+        if body is not None and not body.complete and (self._eager or self._released):
+            body.discard()
+            self.listen()
+
     def _listen_to_stream(self) -> None:
         # While a body is owed to a client that waits for "100 Continue", receive() would send that for a
         # body which nobody has asked for; the body's first read starts the listener instead.
@@ -390,8 +398,14 @@ class Exchange(Response):
         """Leave the thread; *threads* resumes it when there is something to do. After run() has returned False."""
         parking = cast("Parking", self._parking)
         self._blocked = True
+        body = self._body
         parking.park(threads)
         # Nothing is written from here on: another thread may have it already.
+        if body is not None and not body.complete and not body.discards:
+            try:
+                self.crossing.post(self._drop_body)
+            except LoopClosed:
+                pass  # and with it the client
         if self._gone is not None:  # who said so could not resume it before, and may have been this thread
             self.cancel_calls()
 

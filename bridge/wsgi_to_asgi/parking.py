@@ -85,9 +85,11 @@ class Parking:
 
     def is_due(self, chunk: bytes) -> bool:
         """Whether the exchange leaves its thread after *chunk*."""
-        if self._asked is not None and not chunk:
-            self._awaited, self._asked = self._asked, None
-            return True
+        if self._asked is not None:
+            if not chunk:
+                self._awaited, self._asked = self._asked, None
+                return True
+            self.allowed = False  # something has made bytes of an empty chunk: it gets no other
         self._awaited = None
         return self.allowed and self._exchange.is_behind()
 
@@ -110,7 +112,7 @@ class Parking:
 
     def news(self, stream: Crossed) -> None:
         """Go on if the exchange waits for *stream*, which has given a chunk or has ended."""
-        if stream.ended and stream in self.streams:
+        if stream.ended and not stream.has_failed and stream in self.streams:
             self.streams.remove(stream)
         self.look()
 
@@ -133,7 +135,7 @@ class Parking:
         """Resume the exchange if it is parked and can go on."""
         if self._exchange.is_told_to_stop():
             # Not before the streams have ended, or its thread would wait for that.
-            free = not self.streams
+            free = all(stream.ended for stream in self.streams.copy())
         else:
             awaited = self._awaited
             free = not self._exchange.is_behind() and (awaited is None or awaited.has_news(self._mark))

@@ -53,6 +53,8 @@ class RequestBody(io.RawIOBase):
         self._consumed = 0  # worker thread
         self._complete = False  # event loop; set after the last chunk is in
         self._error: BaseException | None = None  # event loop; set after the last chunk is in
+        self.discards = False
+        """What comes is dropped. Event loop."""
         self._arrived = Signal()
         self._starved = False  # set by the worker thread before it waits, cleared by the loop before it wakes it
         self._room: Waiter | None = None  # event loop: what the pump waits for while the worker thread is behind
@@ -67,21 +69,31 @@ class RequestBody(io.RawIOBase):
     async def pump(self, receive: Callable[[], Awaitable[Any]]) -> bool:
         """Take messages until the body is complete; return False if the client went away before."""
         while not self._complete:
-            if self._received - self._consumed >= self._limit and not self._last:
+            if self._received - self._consumed >= self._limit and not self._last and not self.discards:
                 self._room = self._crossing.waiter()
                 # Looked at again, now that the worker thread can see the waiter: what it consumed
                 # before could not release it.
-                if self._received - self._consumed >= self._limit:
+                if self._received - self._consumed >= self._limit and not self.discards:
                     await self._room
                 self._room = None
                 continue
             message = await receive()
             if message["type"] == "http.disconnect":
                 return False
+            if self.discards:
+                if not message.get("more_body", False):
+                    return True
+                continue
             self.feed(message.get("body") or b"", message.get("more_body", False))
             if self._error is not None:
                 return True
         return True
+
+    def discard(self) -> None:
+        """Drop what comes from here on: nobody reads it, and only behind it lies that the client has left."""
+        self.discards = True
+        self.abort(ClientDisconnected("the rest of the request's body was dropped: a stream had left it unread"))
+        self._make_room()
 
     def feed(self, chunk: bytes, more: bool) -> None:
         """Take what one ``http.request`` message holds."""

@@ -31,6 +31,10 @@ _TURN: Final = 1 << 14
 _EACH: Final = 1 << 9
 
 
+# A view of its own, since an empty one of a message would keep the message for as long as the WebSocket is idle.
+_NOTHING: Final = memoryview(b"")
+
+
 class _ApplicationEnd(socket.socket):
     """The application's end. A WSGI server would close it; here it closes when nobody has it any more.
 
@@ -78,7 +82,7 @@ class SocketSide:
         """The application's end, until this one is dropped."""
         # Without fast_acquire each message would cost a turn of the loop, though mostly nobody else writes.
         self._writing = anyio.Lock(fast_acquire=True)
-        self._rest = memoryview(b"")  # of a frame that is begun
+        self._rest = _NOTHING  # of a frame that is begun
         self._tasks: list[Task] = []
         self._passed = 0  # events of the application that are done with
         self._passing = False  # one is not, since the client is behind, or the application reads no answer
@@ -192,7 +196,7 @@ class SocketSide:
             self._rest = memoryview(bytes(self._rest) + data)
             return False
         try:
-            self._rest = memoryview(data)[self._ours.send(data) :]
+            self._rest = memoryview(data)[self._ours.send(data) :] or _NOTHING
         except BlockingIOError:
             self._rest = memoryview(data)
         except OSError:
@@ -205,12 +209,12 @@ class SocketSide:
             self._rest = memoryview(bytes(self._rest) + data)
             while self._rest:
                 try:
-                    self._rest = self._rest[self._ours.send(self._rest) :]
+                    self._rest = self._rest[self._ours.send(self._rest) :] or _NOTHING
                 except BlockingIOError:
                     # Waiting here is the backpressure: the server is not asked for more meanwhile.
                     await self._wait(anyio.wait_writable)
                 except OSError:
-                    self._rest = self._rest[:0]
+                    self._rest = _NOTHING
                     return  # the application has closed its end, which reading finds out as well
 
     async def _attend(self) -> None:

@@ -38,7 +38,9 @@ class WorkerThreads:
         if not isinstance(threads, int) or threads < 1:
             raise ConfigurationError(f"threads is a number of threads, 1 or more; got {threads!r}")
         self.size = threads
-        self._lock = threading.Lock()  # over the choice of the crew and over its list of threads
+        # Over the choice of the crew, and over its threads and line. One that may be taken again: the garbage
+        # collection can resume an exchange in the thread that has it.
+        self._lock = threading.RLock()
         self._crew = self._new_crew()
         _all.add(self)
 
@@ -174,7 +176,7 @@ class WorkerThreads:
 
     def start_afresh(self) -> None:
         """Forget all threads, in a forked child: none came along, and the parent's lock may be held for ever."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._collected.detach()
         self._crew.inherit()
         self._crew = self._new_crew()

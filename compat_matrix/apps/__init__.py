@@ -1,4 +1,4 @@
-"""Applications as users write them, one a framework, and two without one; README.md. Imports no framework."""
+"""Applications as users write them: of each framework, of none, and of bridge; README.md. Imports no framework."""
 
 from __future__ import annotations
 
@@ -34,10 +34,13 @@ _OF_FALCON = (
 )
 
 APPS: dict[str, App] = {
-    # Socket.IO is a library's, of which the one for Flask is in the matrix.
-    app.name: app
-    if app.title == "Flask"
-    else replace(app, lacks={**app.lacks, "socket.io": "Socket.IO is Flask's here"})
+    # Socket.IO is a library's, of which the one for Flask is in the matrix; two applications know bridge.
+    app.name: replace(
+        app,
+        lacks=dict(app.lacks)
+        | ({} if app.title == "Flask" else {"socket.io": "Socket.IO is Flask's here"})
+        | ({} if app.only == "long-lived" else {"long-lived": "the application knows nothing of bridge"}),
+    )
     for app in (
         App(
             "flask",
@@ -145,6 +148,22 @@ APPS: dict[str, App] = {
                 "early answer": "Channels collects the body before it calls a consumer",
                 **_NO_DENIAL,
             },
+        ),
+        App(
+            "flask-streams",
+            "Flask",
+            "wsgi",
+            "compat_matrix.apps.flask_streams_app:app",
+            ("flask",),
+            only="long-lived",
+        ),
+        App(
+            "django-streams",
+            "Django",
+            "wsgi",
+            "compat_matrix.apps.django_streams.wsgi:application",
+            ("django",),
+            only="long-lived",
         ),
         App("pep3333", "PEP 3333", "wsgi", "compat_matrix.apps.pep3333_app:app", (), raw=True),
         App("asgi3", "ASGI 3", "asgi", "compat_matrix.apps.asgi3_app:app", (), raw=True),

@@ -6,6 +6,7 @@ import hashlib
 from contextlib import ExitStack
 
 from compat_matrix.apps.support import pattern
+from compat_matrix.checks.observe import OF_THE_SERVER
 from compat_matrix.checks.registry import Failed, contract, expect
 from compat_matrix.h2_client import H2Client, Response
 from compat_matrix.site import Site
@@ -132,3 +133,25 @@ def concurrent(site: Site) -> None:
         for wire, number in held:
             wire.tell("go on")
             expect("body", client.read_response(number).body, b"blocked")
+
+
+@contract(
+    "http2.early_hints",
+    'RFC 8297, 2; ASGI, "Extensions", "Early Hints"',
+    needs=("long-lived",),
+    http2=True,
+    early_hints=True,
+)
+def early_hints(site: Site) -> None:
+    """Links that the application hints at reach the client in a 103 response, while the view has not answered."""
+    with site.wire() as wire, connect(site) as client:
+        number = client.request("GET", f"/hints?wire={wire.port}")
+        hints: list[tuple[str, str]] = []
+        if (said := wire.hear()) == "hinted":
+            hints = [pair for pair in client.read_hints(number) if pair[0] not in OF_THE_SERVER]
+            wire.tell("go on")
+        # Also where there are none: a client that leaves in the middle of a response is another check's.
+        response = client.read_response(number)
+    expect("the application says", said, "hinted")
+    expect("headers of the 103", hints, [("link", "</style.css>; rel=preload; as=style")])
+    expect("status and body", (response.status, response.body), (200, b"styled"))

@@ -25,6 +25,7 @@ def _recipe(worker: str, event_loop: Literal["asyncio", "trio"], *also: str) -> 
         http2=True,
         lifespan=True,
         event_loop=event_loop,
+        early_hints=True,
         mount_option="--root-path",
         also=also,
         lazy_continue=False,

@@ -43,6 +43,9 @@ class Recipe:
     event_loop: Literal["asyncio", "trio", "none"]
     """The kind of event loop that the application runs on; "none" for WSGI."""
 
+    early_hints: bool = False
+    """An ASGI application can send 103 responses: those over HTTP/2."""
+
     target_option: str | None = None
     """The option that takes the target, where it does not stand alone; put right before it."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from tests.compat_matrix import (
     mutants_behaviour,
     mutants_downloads,
+    mutants_long_lived,
     mutants_requests,
     mutants_responses,
     mutants_uploads,
@@ -28,6 +29,7 @@ _MODULES = (
     mutants_downloads,
     mutants_behaviour,
     mutants_websockets,
+    mutants_long_lived,
 )
 
 

@@ -46,13 +46,21 @@ TITLES = {
     "falcon": "Falcon",
 }
 LACKS = {
-    "flask": {"background", "lifespan", "websocket headers"},
-    "flask-asgi": {"background", "lifespan", "websocket headers"},
-    "django": {"background", "lifespan", "websocket", "socket.io"},
-    "django-asgi": {"background", "lifespan", "streamed upload", "early answer", "websocket", "socket.io"},
-    "bottle": {"background", "lifespan", "async", "trailing slash", "websocket", "socket.io"},
-    "pyramid": {"background", "lifespan", "async", "websocket", "socket.io"},
-    "falcon": {"background", "lifespan", "async", "trailing slash", "sessions", "websocket", "socket.io"},
+    "flask": {"long-lived", "background", "lifespan", "websocket headers"},
+    "flask-asgi": {"long-lived", "background", "lifespan", "websocket headers"},
+    "django": {"long-lived", "background", "lifespan", "websocket", "socket.io"},
+    "django-asgi": {
+        "long-lived",
+        "background",
+        "lifespan",
+        "streamed upload",
+        "early answer",
+        "websocket",
+        "socket.io",
+    },
+    "bottle": {"long-lived", "background", "lifespan", "async", "trailing slash", "websocket", "socket.io"},
+    "pyramid": {"long-lived", "background", "lifespan", "async", "websocket", "socket.io"},
+    "falcon": {"long-lived", "background", "lifespan", "async", "trailing slash", "sessions", "websocket", "socket.io"},
 }
 TIMEOUT = 10.0  # seconds, for every wait
 

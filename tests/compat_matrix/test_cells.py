@@ -160,6 +160,18 @@ def test_application_without_a_framework_has_checks_of_its_own() -> None:
     assert check().not_applicable(APPS["pep3333"], recipe) == "needs the contract's endpoints"
 
 
+def test_application_for_one_feature_has_the_checks_of_this_alone() -> None:
+    """It has none of the contract's other endpoints, and the others have none of these."""
+    recipe = RECIPES["uvicorn-h11"]
+    long_lived = check(needs=("long-lived",))
+
+    assert long_lived.not_applicable(APPS["flask-streams"], recipe) is None
+    assert (
+        check().not_applicable(APPS["flask-streams"], recipe) == "flask-streams has the endpoints of 'long-lived' alone"
+    )
+    assert long_lived.not_applicable(APPS["flask"], recipe) == "the application knows nothing of bridge"
+
+
 def test_features_of_checks_and_applications_are_those_of_the_contract() -> None:
     """A misspelt feature would excuse nothing, or everything."""
     contract = (Path(cells.ROOT) / "compat_matrix/apps/README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -261,7 +261,7 @@ async def test_view_may_iterate_the_stream_itself() -> None:
 async def test_stream_may_be_iterated_in_a_thread_of_the_applications_own() -> None:
     """A middleware that reads ahead: the thread of the exchange waits for it, and not the other way round."""
     source = Source()
-    begun, taken = threading.Event(), threading.Event()
+    begun = threading.Event()
 
     def application(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         start_response("200 OK", [])
@@ -272,15 +272,12 @@ async def test_stream_may_be_iterated_in_a_thread_of_the_applications_own() -> N
             for chunk in body:
                 assert chunk, "only the thread of the exchange can leave"
                 ahead.put(chunk)
-                taken.set()
             ahead.put(None)
 
-        first = next(body)  # here, so that the stream is of this exchange
         begun.set()
+        yield next(body)  # here, so that the stream is of this exchange
         thread = threading.Thread(target=read)
         thread.start()
-        wait(taken)
-        yield first  # an empty chunk: the exchange leaves its thread when what it waits for has come and gone
         yield from iter(ahead.get, None)
         thread.join(TIMEOUT)
         body.close()
@@ -355,16 +352,15 @@ async def test_middleware_that_takes_empty_chunks_costs_the_thread_and_nothing_e
 
 async def test_streams_that_hold_their_threads_keep_no_other_from_going_on() -> None:
     """Half of the threads go on with streams; one that comes to hold its thread no longer counts."""
-    free, held = Source(), Source()
+    free, before, held = Source(), Source(), Source()
 
     def application(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
         start_response("200 OK", [])
         if environ["PATH_INFO"] == "/":
             yield from stream(free.items())
         else:
-            body = stream(held.items())
-            yield next(body)  # nothing yet: the exchange goes on without a thread
-            yield from filter(None, body)
+            yield from stream(before.items())  # without a thread
+            yield from filter(None, stream(held.items()))  # with one
 
     adapter = WsgiToAsgi(application, threads=2)
     servers = [FakeServer() for _ in range(2)]
@@ -372,9 +368,9 @@ async def test_streams_that_hold_their_threads_keep_no_other_from_going_on() -> 
         servers[0].serving(adapter),
         servers[1].serving(adapter, http_scope(path="/held")),
     ):
-        await idle(adapter, 2, free, held)
-        held.put(b"a")
-        await servers[1].until(lambda: servers[1].body)
+        await idle(adapter, 2, free, before)
+        before.end()
+        await until(lambda: held.running)
         free.put(b"a")
         await servers[0].until(lambda: servers[0].body)
         free.end()
@@ -1021,3 +1017,81 @@ async def test_ping_does_not_outrun_a_slow_client() -> None:
         server.disconnect()
         await until(lambda: not adapter.stats().streams)
         server.release()
+
+
+# -- what stands between a stream and the bridge ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param(lambda body: (b"[" + chunk + b"]" for chunk in body), id="generator"),
+        pytest.param(lambda body: map(b"[%b]".__mod__, body), id="map"),
+        pytest.param(lambda body: iter(lambda: b"[" + next(body) + b"]", b"[end]"), id="iter"),
+    ],
+)
+async def test_code_around_a_stream_gets_no_empty_chunk(around: Callable[[Any], Iterator[bytes]]) -> None:
+    """The application's own code need not expect one: it would frame it, or take it for the end."""
+    source = Source()
+
+    def application(environ: Environ, start_response: StartResponse) -> Any:
+        start_response("200 OK", [])
+        return around(stream(source.items()))
+
+    adapter = WsgiToAsgi(application)
+    server = FakeServer()
+    async with server.serving(adapter):
+        for text in (b"a", b"b", b"end"):
+            await until(lambda: source.running)
+            source.put(text)
+            await got(server, b"[" + text + b"]") if text != b"end" else None
+        source.end()
+
+    assert server.body.startswith(b"[a][b]")
+
+
+async def test_unread_body_does_not_hide_that_the_client_has_left() -> None:
+    """What lies unread is dropped, or receive() would never be called again."""
+    source = Source()
+    adapter = WsgiToAsgi(streaming(source.items), request_buffer=10)
+    headers = [(b"content-length", b"1000")]
+    server = FakeServer(*({"type": "http.request", "body": b"x" * 100, "more_body": True} for _ in range(5)))
+    async with server.serving(adapter, http_scope(method="POST", headers=headers)):
+        await idle(adapter, 1, source)
+        server.disconnect()
+        await until(lambda: not source.running)
+
+    assert adapter.stats().disconnected == 1
+
+
+async def test_end_of_a_stream_is_told_to_each_thread_that_waits() -> None:
+    """One of the application's own, and that of the exchange, which closes what is open."""
+    source = Source()
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        body = stream(source.items())
+        yield next(body)
+
+        def read() -> None:
+            try:
+                next(body, None)
+            except ClientDisconnected:
+                pass
+
+        threads.append(threading.Thread(target=read))
+        threads[0].start()
+        wait(ended)
+
+    adapter = WsgiToAsgi(application)
+    server = FakeServer()
+    async with server.serving(adapter):
+        await until(lambda: source.running)
+        source.put(b"a")
+        await until(lambda: threads)
+        ended.set()
+    threads[0].join(TIMEOUT)
+
+    assert not threads[0].is_alive()

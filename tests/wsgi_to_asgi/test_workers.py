@@ -7,7 +7,8 @@ import contextvars
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -295,6 +296,11 @@ class Parked:
         self.threads = threads
         self.parked.set()
 
+    told_to_stop = False
+
+    def is_told_to_stop(self) -> bool:
+        return self.told_to_stop
+
     def resume(self) -> None:
         """Let it go on."""
         assert self.threads is not None
@@ -326,16 +332,16 @@ def park(workers: WorkerThreads, count: int) -> tuple[list[Parked], threading.Ev
 
 
 def test_half_of_the_threads_go_on_with_what_was_parked() -> None:
-    """An event for many leaves the other half to new exchanges; the next in line follows whoever is done."""
+    """Or with all but one, if nothing else is to be done; the next in line follows whoever is done."""
     workers = WorkerThreads(4)
     jobs, go = park(workers, 6)
     for job in jobs:
         job.resume()
-    for job in jobs[:2]:
+    for job in jobs[:3]:
         wait(job.running)
 
-    assert [job.running.is_set() for job in jobs] == [True] * 2 + [False] * 4
-    assert (workers.busy, workers.parked) == (2, 4)
+    assert [job.running.is_set() for job in jobs] == [True] * 3 + [False] * 3
+    assert (workers.busy, workers.parked) == (3, 3)
     others, _ = park(workers, 2)  # they get threads
     go.set()
     for job in jobs:
@@ -343,6 +349,30 @@ def test_half_of_the_threads_go_on_with_what_was_parked() -> None:
 
     assert (workers.parked, workers.threads) == (2, 4)
     assert all(other.threads is not None for other in others)
+
+
+def test_those_whose_clients_have_left_do_not_hold_the_others_up() -> None:
+    """A thousand that leave at once have to be closed, and the streams of those that stay go on meanwhile."""
+    workers = WorkerThreads(1)
+    jobs, go = park(workers, 6)
+    for job in jobs[:5]:
+        job.told_to_stop = True
+        job.resume()
+    wait(jobs[0].running)
+    order: list[Parked] = []
+    for job in jobs:
+        job.finish = partial(_note, order, job, job.finish)  # type: ignore[method-assign]
+    jobs[5].resume()
+    go.set()
+    for job in jobs:
+        wait(job.finished)
+
+    assert order.index(jobs[5]) <= 2
+
+
+def _note(order: list[Parked], job: Parked, finish: Callable[[], None]) -> None:
+    order.append(job)
+    finish()
 
 
 def test_what_stands_in_line_is_done_before_the_threads_end() -> None:

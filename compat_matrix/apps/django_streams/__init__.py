@@ -1,0 +1,1 @@
+"""A Django project with long-lived responses, as users of bridge write it."""
