@@ -152,7 +152,7 @@ class Crossed:
         if not self.ready:
             self._news.wait()
             if self.ended:
-                self._news.wake()  # for close(), which may wait in another thread: the end is told once
+                self._news.wake()  # for close(), which may wait in another thread: the end is told to one
 
     def _take(self) -> bytes:
         chunk = self._chunks.pop(0)
@@ -192,6 +192,7 @@ class Crossed:
                 self._starved = True  # as in _wait(), but chunks do not count
                 if not self.ended:
                     self._news.wait()
+            self._news.wake()  # as there: who else waits is told by who was
         self._raise_error()
 
     # -- any thread -------------------------------------------------------------------------------------------

@@ -1092,6 +1092,6 @@ async def test_end_of_a_stream_is_told_to_each_thread_that_waits() -> None:
         source.put(b"a")
         await until(lambda: threads)
         ended.set()
-    threads[0].join(TIMEOUT)
+    await anyio.to_thread.run_sync(threads[0].join, TIMEOUT)
 
     assert not threads[0].is_alive()
