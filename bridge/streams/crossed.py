@@ -103,6 +103,7 @@ class Crossed:
         self._starved = False  # set before it waits, cleared by the loop before it wakes it
         self._closed = False
         self._held = False
+        self._passes_on = False  # whoever asks for the next chunk
         self._news = Signal()
         # Before it can start: what ends is to be known.
         holder.join(self)
@@ -134,7 +135,8 @@ class Crossed:
                 raise StopIteration
             # Not for another thread, of the application's own: it is not that which the exchange would leave.
             if here.exchange is self._holder:
-                if passes_on(self) and self._holder.offer(self, mark):
+                self._passes_on = self._passes_on or passes_on(self)  # once: who iterates it does so to its end
+                if self._passes_on and self._holder.offer(self, mark):
                     return b""
                 self._holder.hold()
             if not self._held:
