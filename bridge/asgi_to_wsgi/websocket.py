@@ -13,6 +13,7 @@ from wsproto.connection import Connection as Frames
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from bridge.asgi_to_wsgi.gate import BURST
+from bridge.asgi_to_wsgi.green import make_signal
 from bridge.asgi_to_wsgi.messages import is_cancellation, is_disconnect, to_bytes
 from bridge.asgi_to_wsgi.websocket_deflate import Deflate
 from bridge.asgi_to_wsgi.websocket_handshake import switching_protocols, websocket_scope
@@ -22,7 +23,7 @@ from bridge.asgi_to_wsgi.websocket_order import NEXT, Phase, describe
 from bridge.asgi_to_wsgi.websocket_speaker import CLOSE_WAIT, Speaker
 from bridge.asgi_to_wsgi.websocket_tasks import Tasks
 from bridge.asgi_to_wsgi.websocket_wire import Wire
-from bridge.errors import ApplicationError, ClientDisconnected
+from bridge.errors import ApplicationError, ClientDisconnected, ServerError
 from bridge.loop_thread import LoopClosed
 from bridge.rfc6455 import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL, check_close
 
@@ -39,6 +40,8 @@ _logger = logging.getLogger("bridge")
 # How long an application may go on by itself after its WebSocket has ended, in seconds: as long as under Daphne
 # (--application-close-timeout). It holds a thread of the server.
 GRACE: Final = 10.0
+# Seconds that the loop has to forget a socket; one that is kept busy by an application must not keep the server.
+_FORGET_WAIT: Final = 1.0
 
 
 class WebSocket:
@@ -150,8 +153,23 @@ class WebSocket:
         An application that does not end even when it is cancelled is left alone; it must not keep the connection.
         """
         self._let_go = True
-        if self._wire is not None:
-            self._wire.give_back()
+        wire = self._wire
+        if wire is None or wire.is_back:
+            return
+        forgotten = make_signal()
+
+        def forget() -> None:
+            wire.read_no_more()
+            forgotten.wake()
+
+        try:
+            # The server closes the socket next, and the next connection may have its number: an event loop that still
+            # knows that would never hear of the new one.
+            self.host.post(forget)
+            forgotten.wait(_FORGET_WAIT)
+        except ServerError:
+            pass  # the loop has ended
+        wire.give_back()
 
     # -- what the application is given ------------------------------------------------------------------------
 

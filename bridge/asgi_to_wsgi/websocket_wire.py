@@ -38,7 +38,8 @@ class Wire:
         self._emptied = False  # the last read has taken all that was there
         self._early = connection.read_early()
         self._out = bytearray()  # to be written: what a cancelled write has left, before anything else
-        self._is_back = False
+        self.is_back = False
+        """The server has the socket again."""
         self.alive = False
         """The client has sent something, or taken something that had to wait. Whoever wants to know resets it."""
 
@@ -115,9 +116,9 @@ class Wire:
 
     def give_back(self) -> None:
         """Leave the socket to the server, shut down and otherwise as it was; the first call does. Any thread."""
-        if self._is_back:
+        if self.is_back:
             return
-        self._is_back = True
+        self.is_back = True
         self.end()
         if self._connection.is_ours:
             self._socket.close()

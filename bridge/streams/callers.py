@@ -18,12 +18,11 @@ class _Asked:
         self._chunks = chunks
         self.generator: FrameType | None = None
 
-    def __eq__(self, candidate: object) -> bool:
+    def is_it(self, candidate: object) -> bool:
+        """Whether *candidate*, out of a caller's hands, is that."""
         if self.generator is not None:
             return isinstance(candidate, GeneratorType) and candidate.gi_frame is self.generator
         return candidate is self._chunks or getattr(candidate, "_chunks", None) is self._chunks
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def passes_on(chunks: object) -> bool:
@@ -49,9 +48,9 @@ def _exchange(names: Mapping[str, Any], asked: _Asked) -> bool:
     iterable = names.get("iterable")
     room = type(iterable).__module__
     return (
-        asked == names.get("iterator")
+        asked.is_it(names.get("iterator"))
         # StreamingHttpResponse, which iterates map(make_bytes, its iterator): that changes no bytes.
-        or (room.startswith("django.http") and asked == getattr(iterable, "_iterator", None))
+        or (room.startswith("django.http") and asked.is_it(getattr(iterable, "_iterator", None)))
         # What Bottle makes of an iterable with a close(), once it has looked at its first chunk.
         or (room == "bottle" and type(iterable).__name__ == "_closeiter")
     )
@@ -63,6 +62,6 @@ _DELEGATES: Final = ("YIELD_FROM", "SEND")
 # By module and function: what it has to have in its hands.
 _KNOWN: Final[dict[tuple[str, str], Callable[[Mapping[str, Any], _Asked], bool]]] = {
     ("bridge.wsgi_to_asgi.exchange", "_iterate"): _exchange,
-    ("werkzeug.wrappers.response", "_iter_encoded"): lambda names, asked: asked == names.get("iterable"),
-    ("wsgiref.validate", "__next__"): lambda names, asked: asked == getattr(names["self"], "iterator", None),
+    ("werkzeug.wrappers.response", "_iter_encoded"): lambda names, asked: asked.is_it(names.get("iterable")),
+    ("wsgiref.validate", "__next__"): lambda names, asked: asked.is_it(getattr(names["self"], "iterator", None)),
 }

@@ -205,7 +205,23 @@ def test_application_that_outlives_its_loop_does_not_keep_the_connection(
 def test_server_that_is_interrupted_has_its_connection(
     kind: Kind, monkeypatch: pytest.MonkeyPatch, bridge_log: list[logging.LogRecord]
 ) -> None:
-    """By a KeyboardInterrupt, while the application does not end."""
+    """By a KeyboardInterrupt, while the application does not end.
+
+    The loop does not know the socket any more by then: its number may be that of the server's next connection.
+    """
+    order: list[str] = []
+    forget, give_back = Readable.end, Wire.give_back
+
+    def note_end(self: Readable) -> None:
+        forget(self)
+        order.append("forgotten")
+
+    def note_return(self: Wire) -> None:
+        order.append("given back")
+        give_back(self)
+
+    monkeypatch.setattr(Readable, "end", note_end)
+    monkeypatch.setattr(Wire, "give_back", note_return)
     monkeypatch.setattr(exchange, "DISCONNECT_GRACE", 0.05)
     application = Stubborn()
     adapter = AsgiToWsgi(application, **{"lifespan": "off", "shutdown_timeout": 0.05, **kind.options})
@@ -222,6 +238,7 @@ def test_server_that_is_interrupted_has_its_connection(
         assert server.timeout == 33.0
         assert server.hears_end()
 
+    assert order[: order.index("given back")] == ([] if "trio" in kind.name else ["forgotten"])
     assert any("left alone" in record.getMessage() for record in bridge_log)
 
 

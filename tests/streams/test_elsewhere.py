@@ -196,7 +196,7 @@ variable = contextvars.ContextVar("variable")
 
 async def items(name):
     for number in range(3):
-        await anyio.sleep(0.01)
+        await anyio.sleep(0)
         yield f"{name}{number}{variable.get()} "
 
 def view(name):
